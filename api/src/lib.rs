@@ -1,1 +1,30 @@
+//! The wire types of Drover's REST API, shared by the server, the browser app and the tests.
+//!
+//! Conventions: `snake_case` fields; times are RFC 3339 in UTC ([`Timestamp`]); ids are UUID v7,
+//! so that they sort by creation time; lists are a [`List`]; errors are a [`Problem`]
+//! (RFC 9457). Sizes are bytes and durations milliseconds unless a field's name says otherwise.
+#![warn(missing_docs)]
 
+mod access;
+mod audit;
+mod common;
+mod containers;
+mod environments;
+mod events;
+mod hosts;
+mod operations;
+mod session;
+mod stacks;
+mod users;
+
+pub use access::*;
+pub use audit::*;
+pub use common::*;
+pub use containers::*;
+pub use environments::*;
+pub use events::*;
+pub use hosts::*;
+pub use operations::*;
+pub use session::*;
+pub use stacks::*;
+pub use users::*;

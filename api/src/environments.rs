@@ -1,0 +1,129 @@
+//! Environments and their members.
+
+use crate::{Permission, Principal, Role, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Whether an environment is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum EnvironmentState {
+    /// Desired state is kept up.
+    Active,
+    /// Nothing is changed in it, by people or by Drover; what runs goes on.
+    Inactive,
+    /// Its stacks are being removed; it goes when they are gone.
+    Removing,
+}
+
+/// Which control plane schedules an environment's containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ClusterKind {
+    /// Drover's own engine, over the environment's hosts.
+    Cattle,
+}
+
+/// The unit that people get roles in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Environment {
+    /// The environment's id.
+    pub id: Uuid,
+    /// Unique, 1 to 64 characters.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Whether it is worked on.
+    pub state: EnvironmentState,
+    /// Which control plane schedules its containers.
+    pub cluster_kind: ClusterKind,
+    /// The caller's role in it: the strongest of all that reach the caller.
+    pub role: Role,
+    /// What the caller may do in it.
+    pub permissions: Vec<Permission>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Grows with each change; the `ETag`.
+    pub version: i64,
+}
+
+/// `POST /v1/environments`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CreateEnvironment {
+    /// Unique, 1 to 64 characters.
+    pub name: String,
+    /// What it is for; at most 1,000 characters.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// `PATCH /v1/environments/{environment_id}`: what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UpdateEnvironment {
+    /// Unique, 1 to 64 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// `active` or `inactive`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<EnvironmentState>,
+}
+
+/// A principal with a role in an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Member {
+    /// Who.
+    pub principal: Principal,
+    /// With which role.
+    pub role: Role,
+    /// Since when.
+    pub created_at: Timestamp,
+}
+
+/// `PUT /v1/environments/{environment_id}/members`: adds a member or changes its role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SetMember {
+    /// Who: [`Principal::id`].
+    pub principal_id: String,
+    /// With which role.
+    pub role: Role,
+}
+
+/// `GET /v1/environments/{environment_id}/overview`: the dashboard's figures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Overview {
+    /// Hosts by state.
+    pub hosts: Vec<StateCount>,
+    /// Stacks by state.
+    pub stacks: Vec<StateCount>,
+    /// Containers by state.
+    pub containers: Vec<StateCount>,
+    /// CPU in use over all active hosts, in cores.
+    pub cpu_used: f64,
+    /// CPU there is, in cores.
+    pub cpu_total: f64,
+    /// Memory in use, bytes.
+    pub memory_used: u64,
+    /// Memory there is, bytes.
+    pub memory_total: u64,
+}
+
+/// How many there are in a state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StateCount {
+    /// The state's name.
+    pub state: String,
+    /// How many.
+    pub count: u64,
+}
