@@ -60,9 +60,7 @@ impl GlobalRole {
 
     /// The inverse of [`GlobalRole::as_str`].
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::User, Self::Admin]
-            .into_iter()
-            .find(|role| role.as_str() == name)
+        [Self::User, Self::Admin].into_iter().find(|role| role.as_str() == name)
     }
 }
 

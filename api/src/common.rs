@@ -43,12 +43,7 @@ impl<T> List<T> {
     /// A list that fits one page.
     pub fn whole(items: Vec<T>) -> Self {
         let total = items.len() as u64;
-        Self {
-            items,
-            next_cursor: None,
-            total,
-            freshness: None,
-        }
+        Self { items, next_cursor: None, total, freshness: None }
     }
 }
 
@@ -109,12 +104,7 @@ pub struct FieldError {
 impl FieldError {
     /// An error on a field without a position.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            message: message.into(),
-            line: None,
-            column: None,
-        }
+        Self { field: field.into(), message: message.into(), line: None, column: None }
     }
 }
 

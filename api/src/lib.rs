@@ -14,6 +14,7 @@ mod events;
 mod hosts;
 mod operations;
 mod session;
+mod settings;
 mod stacks;
 mod users;
 
@@ -26,5 +27,6 @@ pub use events::*;
 pub use hosts::*;
 pub use operations::*;
 pub use session::*;
+pub use settings::*;
 pub use stacks::*;
 pub use users::*;

@@ -68,11 +68,7 @@ pub struct UpdateUser {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// Where to write to; `null` clears it.
-    #[serde(
-        default,
-        deserialize_with = "nullable",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     pub email: Option<Option<String>>,
     /// What the user may do outside of environments.
     #[serde(default, skip_serializing_if = "Option::is_none")]

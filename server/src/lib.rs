@@ -1,1 +1,20 @@
+//! The Drover server. `docs/architecture.md` says how data flows through it; one folder is one
+//! domain.
+
+pub mod access;
+pub mod app;
+pub mod audit;
+pub mod auth;
+pub mod config;
+pub mod database;
+pub mod environments;
+pub mod error;
+pub mod events;
+pub mod extract;
 pub mod hosts;
+pub mod idempotency;
+pub mod openapi;
+pub mod secrets;
+pub mod settings;
+pub mod users;
+pub mod web;

@@ -1,1 +1,151 @@
-fn main() {}
+//! The command line: `drover serve` and its helpers.
+
+use std::{
+    io::{IsTerminal, Read, Write},
+    net::SocketAddr,
+    process::ExitCode,
+};
+
+use clap::Parser;
+use drover_server::{
+    app::{self, App},
+    auth,
+    config::{CatalogCommand, Cli, Command, LogFormat, Settings},
+    database, environments, openapi,
+};
+use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // One TLS stack for everything; a second call cannot happen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            // To people first: the log's format is for machines.
+            let _ = writeln!(std::io::stderr(), "drover: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve(settings) => {
+            start_log(&settings)?;
+            on_runtime(serve(*settings))??;
+        }
+        Command::ResetPassword { login, generate, settings } => {
+            start_log(&settings)?;
+            on_runtime(reset_password(*settings, login, generate))??;
+        }
+        Command::Catalog { command: CatalogCommand::Lint { directory } } => {
+            return Err(format!("cannot check {}", directory.display()).into());
+        }
+        Command::Openapi => println!("{}", openapi::document()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, std::io::Error> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work))
+}
+
+fn start_log(settings: &Settings) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&settings.log)
+        .map_err(|error| format!("DROVER_LOG (--log) `{}`: {error}", settings.log))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match settings.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    }
+}
+
+async fn serve(settings: Settings) -> Result<(), Failure> {
+    // Before anything slow: a port that is taken must be named at once.
+    let listener = tokio::net::TcpListener::bind(settings.listen).await.map_err(|error| {
+        format!("cannot listen on {} (DROVER_LISTEN): {error}", settings.listen)
+    })?;
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
+    let database = database::open(&settings).await?;
+    let cipher = app::cipher(&settings)?;
+    app::check_key(&database.pool, &cipher).await?;
+    let app = App::new(settings, database.pool.clone(), cipher, metrics);
+    environments::ensure_default(&app.db).await?;
+    app.spawn_tasks();
+    let setup_link = auth::announce_setup(&app).await?;
+    announce(&app, setup_link.as_deref());
+    let service = app::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(shutdown()).await?;
+    tracing::info!("stopping");
+    app.db.close().await;
+    if let Some(postgres) = database.private {
+        postgres.stop().await?;
+    }
+    Ok(())
+}
+
+fn announce(app: &App, setup_link: Option<&str>) {
+    let mut out = std::io::stdout();
+    let _ =
+        writeln!(out, "Drover {} is at {}", env!("CARGO_PKG_VERSION"), app.settings.public_url());
+    if let Some(link) = setup_link {
+        let _ = writeln!(out, "Make the first administrator (this link works once): {link}");
+    }
+    if !app.settings.docker_socket.exists() {
+        let _ = writeln!(
+            out,
+            "There is no Docker Engine at {}: install it (Debian, Ubuntu: `apt-get install docker.io`) or add hosts in the browser.",
+            app.settings.docker_socket.display()
+        );
+    }
+    let _ = out.flush();
+}
+
+/// Ends on SIGTERM or Ctrl-C.
+async fn shutdown() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+async fn reset_password(settings: Settings, login: String, generate: bool) -> Result<(), Failure> {
+    let password = if generate {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        URL_SAFE_NO_PAD.encode(rand::random::<[u8; 15]>())
+    } else {
+        let mut text = String::new();
+        std::io::stdin().take(1024).read_to_string(&mut text)?;
+        text.trim_end_matches(['\r', '\n']).to_owned()
+    };
+    if let Some(error) = auth::check_new_password("password", &password) {
+        return Err(error.message.into());
+    }
+    let database = database::open(&settings).await?;
+    let done =
+        auth::reset_password(&database.pool, &login, &SecretString::from(password.clone())).await?;
+    if !done {
+        return Err(format!("there is no user `{login}`").into());
+    }
+    if generate {
+        println!("{password}");
+    }
+    eprintln!("The password of `{login}` is changed, and the sessions have ended.");
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! Who a session or an API key stands for, cached.
+//!
+//! The cache is dropped whole whenever anything that it depends on changes (users, members, keys,
+//! environments), on this replica or another: those changes are rare, requests are not. A minute
+//! is the longest that an entry lives in any case.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+    time::{Duration, Instant},
+};
+
+use drover_api::{GlobalRole, Permission, Role};
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tower_sessions::session::Id as SessionId;
+use uuid::Uuid;
+
+use super::{permits, store};
+use crate::{auth::SessionStore, error::Result};
+
+const LONGEST: Duration = Duration::from_secs(60);
+/// Beyond this, the cache is emptied: made-up keys must not fill the memory.
+const MOST: usize = 10_000;
+
+/// What a caller showed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// A browser session.
+    Session(SessionId),
+    /// The SHA-256 of an API key.
+    ApiKey([u8; 32]),
+}
+
+/// What an API key is limited to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// This environment only.
+    pub environment_id: Option<Uuid>,
+    /// At most this role, and nothing outside of environments.
+    pub role: Option<Role>,
+}
+
+impl Scope {
+    /// Whether it limits anything.
+    pub fn is_limited(self) -> bool {
+        self.environment_id.is_some() || self.role.is_some()
+    }
+}
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The user.
+    pub user_id: Uuid,
+    /// The user's login.
+    pub login: Arc<str>,
+    /// What lists show.
+    pub display_name: Arc<str>,
+    /// What the user may do outside of environments.
+    pub global_role: GlobalRole,
+    /// The strongest role by environment, before the scope cuts it down: ask
+    /// [`Caller::role_in`].
+    pub(super) roles: Arc<HashMap<Uuid, Role>>,
+    /// What the API key is limited to.
+    pub scope: Scope,
+    /// The API key, when one was used.
+    pub api_key_id: Option<Uuid>,
+    /// What the caller showed.
+    pub credential: Credential,
+    /// When the credential ends.
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+/// The cache, and the word that it changed.
+pub struct Identities {
+    db: PgPool,
+    sessions: SessionStore,
+    cache: RwLock<HashMap<Credential, (Instant, Caller)>>,
+    environments: RwLock<HashMap<Uuid, (Instant, String)>>,
+    generation: watch::Sender<u64>,
+}
+
+impl Identities {
+    /// An empty cache.
+    pub fn new(db: PgPool, sessions: SessionStore) -> Self {
+        Self {
+            db,
+            sessions,
+            cache: RwLock::default(),
+            environments: RwLock::default(),
+            generation: watch::Sender::new(0),
+        }
+    }
+
+    /// Forgets everything; open streams check again whether they may go on.
+    pub fn invalidate(&self) {
+        self.sessions.forget_all();
+        write(&self.cache).clear();
+        write(&self.environments).clear();
+        self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    /// The caller behind an API key.
+    pub async fn by_api_key(&self, token: &str, address: &str) -> Result<Option<Caller>> {
+        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        self.identify(Credential::ApiKey(hash), Some(address)).await
+    }
+
+    /// The caller behind a browser session.
+    pub async fn by_session(&self, id: SessionId) -> Result<Option<Caller>> {
+        self.identify(Credential::Session(id), None).await
+    }
+
+    /// The caller as they are now: their roles may have changed since.
+    pub async fn again(&self, caller: &Caller) -> Result<Option<Caller>> {
+        self.identify(caller.credential.clone(), None).await
+    }
+
+    /// The state of an environment (`active`, `inactive`, `removing`), if it is there.
+    pub async fn environment_state(&self, id: Uuid) -> Result<Option<String>> {
+        if let Some((at, state)) = read(&self.environments).get(&id)
+            && at.elapsed() < LONGEST
+        {
+            return Ok(Some(state.clone()));
+        }
+        let state = store::environment_state(&self.db, id).await?;
+        if let Some(state) = &state {
+            write(&self.environments).insert(id, (Instant::now(), state.clone()));
+        }
+        Ok(state)
+    }
+
+    async fn identify(
+        &self,
+        credential: Credential,
+        address: Option<&str>,
+    ) -> Result<Option<Caller>> {
+        if let Some((at, caller)) = read(&self.cache).get(&credential)
+            && at.elapsed() < LONGEST
+            && caller.expires_at.is_none_or(|end| end > OffsetDateTime::now_utc())
+        {
+            return Ok(Some(caller.clone()));
+        }
+        // Read before the queries: if something changes meanwhile, the result is not kept.
+        let generation = *self.generation.borrow();
+        let Some(caller) = self.look_up(&credential, address).await? else {
+            write(&self.cache).remove(&credential);
+            return Ok(None);
+        };
+        let mut cache = write(&self.cache);
+        if *self.generation.borrow() == generation {
+            if cache.len() >= MOST {
+                cache.clear();
+            }
+            cache.insert(credential, (Instant::now(), caller.clone()));
+        }
+        Ok(Some(caller))
+    }
+
+    async fn look_up(
+        &self,
+        credential: &Credential,
+        address: Option<&str>,
+    ) -> Result<Option<Caller>> {
+        let (user_id, scope, api_key_id, expires_at) = match credential {
+            Credential::Session(id) => {
+                let Some((user_id, expires_at)) = self.sessions.user(id).await? else {
+                    return Ok(None);
+                };
+                (user_id, Scope::default(), None, Some(expires_at))
+            }
+            Credential::ApiKey(hash) => {
+                let Some(key) = store::api_key(&self.db, hash).await? else {
+                    return Ok(None);
+                };
+                if let Some(address) = address {
+                    store::touch_api_key(&self.db, key.id, address).await?;
+                }
+                let scope = Scope { environment_id: key.environment_id, role: key.role };
+                (key.user_id, scope, Some(key.id), key.expires_at)
+            }
+        };
+        Ok(store::active_user(&self.db, user_id).await?.map(|user| Caller {
+            user_id: user.id,
+            login: user.login.into(),
+            display_name: user.display_name.into(),
+            global_role: user.global_role,
+            roles: Arc::new(user.roles),
+            scope,
+            api_key_id,
+            credential: credential.clone(),
+            expires_at,
+        }))
+    }
+
+    /// Ends when `caller` may no longer do this: signed out, key revoked or expired, role taken
+    /// away. Long-lived streams select on it.
+    pub async fn revoked(&self, caller: &Caller, environment_id: Uuid, permission: Permission) {
+        self.revoked_when(caller, |now| {
+            now.role_in(environment_id).is_some_and(|role| permits(role, permission))
+        })
+        .await;
+    }
+
+    /// Ends when the caller is signed out or `may` says no.
+    pub async fn revoked_when(&self, caller: &Caller, may: impl Fn(&Caller) -> bool) {
+        let mut generation = self.generation.subscribe();
+        generation.mark_unchanged();
+        loop {
+            match self.identify(caller.credential.clone(), None).await {
+                Ok(Some(now)) if may(&now) => {}
+                // The database is away: keep the last known answer.
+                Err(error) => tracing::debug!(%error, "cannot check access again"),
+                Ok(_) => return,
+            }
+            let recheck = tokio::time::sleep(LONGEST);
+            tokio::select! {
+                changed = generation.changed() => if changed.is_err() { return },
+                () = recheck => {}
+            }
+        }
+    }
+}
+
+// A poisoned lock only means that another thread panicked between two map operations, each of
+// which leaves the map whole.
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,176 @@
+//! The access table: what each route needs. A route that is not in it answers 404 to everyone, and
+//! fails the generated role test.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use axum::http::Method;
+use drover_api::{Permission, Role};
+
+use self::Needs::*;
+use Permission::{Deploy, ManageEnvironment, ManageHosts, View};
+
+/// What a caller needs for a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: open to everyone.
+    Public,
+    /// To be signed in. API keys with a scope too; the handler shows them what their scope lets
+    /// them see.
+    SignedIn,
+    /// To be signed in as a whole person: by browser, or by an API key without a scope.
+    Account,
+    /// The global role `admin`, by browser or by an API key without a scope.
+    Admin,
+    /// This permission in the environment that the path names.
+    In(Permission),
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// The method.
+    pub method: &'static str,
+    /// The path as axum and OpenAPI name it.
+    pub path: &'static str,
+    /// What a caller needs.
+    pub needs: Needs,
+    /// What the audit log calls it. Absent for what only reads.
+    pub action: Option<&'static str>,
+}
+
+const fn read(path: &'static str, needs: Needs) -> Rule {
+    Rule { method: "GET", path, needs, action: None }
+}
+
+const fn write(
+    method: &'static str,
+    path: &'static str,
+    needs: Needs,
+    action: &'static str,
+) -> Rule {
+    Rule { method, path, needs, action: Some(action) }
+}
+
+/// A POST that changes nothing: a check or a preview.
+const fn ask(path: &'static str, needs: Needs) -> Rule {
+    Rule { method: "POST", path, needs, action: None }
+}
+
+/// What each role may do in an environment. This is the table of the design, and the only place
+/// that decides.
+pub const fn permits(role: Role, permission: Permission) -> bool {
+    let weakest = match permission {
+        Permission::View => Role::Readonly,
+        Permission::Deploy => Role::Restricted,
+        Permission::ManageHosts | Permission::HostTakeover => Role::Member,
+        Permission::ManageEnvironment => Role::Owner,
+    };
+    role as u8 >= weakest as u8
+}
+
+/// What a role permits, for the browser app to know what to offer.
+pub fn permissions(role: Role) -> Vec<Permission> {
+    use Permission::*;
+    [View, Deploy, ManageHosts, HostTakeover, ManageEnvironment]
+        .into_iter()
+        .filter(|permission| permits(role, *permission))
+        .collect()
+}
+
+/// The rows, by domain.
+#[rustfmt::skip]
+pub const RULES: &[Rule] = &[
+    // web
+    read("/", Public),
+    read("/{*path}", Public),
+    read("/assets/{*path}", Public),
+    read("/healthz", Public),
+    read("/readyz", Public),
+    read("/metrics", Admin),
+    read("/v1/openapi.json", Public),
+    read("/v1/docs", Public),
+    // auth
+    read("/v1/setup", Public),
+    write("POST", "/v1/setup", Public, "setup.complete"),
+    read("/v1/session", SignedIn),
+    write("POST", "/v1/session", Public, "session.create"),
+    write("DELETE", "/v1/session", Account, "session.delete"),
+    write("PUT", "/v1/session/password", Account, "session.change_password"),
+    read("/v1/session/all", Account),
+    write("DELETE", "/v1/session/all", Account, "session.delete_all"),
+    write("DELETE", "/v1/session/all/{session_id}", Account, "session.delete_one"),
+    read("/v1/api-keys", Account),
+    write("POST", "/v1/api-keys", Account, "api_key.create"),
+    write("DELETE", "/v1/api-keys/{key_id}", Account, "api_key.delete"),
+    // users
+    read("/v1/users", Admin),
+    write("POST", "/v1/users", Admin, "user.create"),
+    read("/v1/users/{user_id}", Admin),
+    write("PATCH", "/v1/users/{user_id}", Admin, "user.update"),
+    write("DELETE", "/v1/users/{user_id}", Admin, "user.delete"),
+    read("/v1/principals", SignedIn),
+    // environments
+    read("/v1/environments", SignedIn),
+    write("POST", "/v1/environments", Admin, "environment.create"),
+    read("/v1/environments/{environment_id}", In(View)),
+    write("PATCH", "/v1/environments/{environment_id}", In(ManageEnvironment), "environment.update"),
+    read("/v1/environments/{environment_id}/members", In(View)),
+    write("PUT", "/v1/environments/{environment_id}/members", In(ManageEnvironment), "member.set"),
+    write("DELETE", "/v1/environments/{environment_id}/members/{principal_id}", In(ManageEnvironment), "member.remove"),
+    // events, audit, settings
+    read("/v1/events", SignedIn),
+    read("/v1/audit", Admin),
+    read("/v1/audit/export", Admin),
+    read("/v1/environments/{environment_id}/audit", In(ManageEnvironment)),
+    read("/v1/settings", Admin),
+    write("PATCH", "/v1/settings", Admin, "settings.update"),
+];
+
+// Keeps the short names above honest while a domain that uses them is not compiled in.
+const _: (Permission, Permission) = (Deploy, ManageHosts);
+const _: fn(&'static str, Needs) -> Rule = ask;
+
+/// The rule of a route, if the table knows it.
+pub fn rule(method: &Method, path: &str) -> Option<&'static Rule> {
+    static BY_ROUTE: LazyLock<HashMap<(&str, &str), &Rule>> =
+        LazyLock::new(|| RULES.iter().map(|rule| ((rule.method, rule.path), rule)).collect());
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    BY_ROUTE.get(&(method, path)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_permit_what_the_design_says() {
+        use Permission::*;
+        let table = [
+            (Role::Readonly, vec![View]),
+            (Role::Restricted, vec![View, Deploy]),
+            (Role::Member, vec![View, Deploy, ManageHosts, HostTakeover]),
+            (Role::Owner, vec![View, Deploy, ManageHosts, HostTakeover, ManageEnvironment]),
+        ];
+        for (role, expected) in table {
+            assert_eq!(permissions(role), expected, "{role:?}");
+        }
+    }
+
+    #[test]
+    fn each_route_stands_once_and_each_write_has_an_action() {
+        let mut seen = std::collections::HashSet::new();
+        for rule in RULES {
+            assert!(seen.insert((rule.method, rule.path)), "{} {} twice", rule.method, rule.path);
+            if !matches!(rule.method, "GET" | "POST") {
+                assert!(rule.action.is_some(), "{} {} has no action", rule.method, rule.path);
+            }
+            if let In(_) = rule.needs {
+                assert!(
+                    rule.path.starts_with("/v1/environments/{environment_id}"),
+                    "{}",
+                    rule.path
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What a handler adds to its request's audit entry.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::error::Error;
+
+/// What a handler adds to its request's audit entry. Never put a secret into it.
+#[derive(Debug, Clone, Default)]
+pub struct Note(Arc<Mutex<Noted>>);
+
+/// What was noted.
+#[derive(Debug, Clone, Default)]
+pub struct Noted {
+    pub(crate) actor_id: Option<Uuid>,
+    pub(crate) actor: Option<String>,
+    pub(crate) target_kind: Option<String>,
+    pub(crate) target_id: Option<String>,
+    pub(crate) target_name: Option<String>,
+    pub(crate) detail: Map<String, Value>,
+}
+
+impl Note {
+    fn with(&self, change: impl FnOnce(&mut Noted)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Who acted, where nobody was signed in before (sign-in, set-up).
+    pub fn actor(&self, id: Option<Uuid>, login: &str) {
+        let login: String = login.chars().take(64).collect();
+        self.with(|noted| (noted.actor_id, noted.actor) = (id, Some(login)));
+    }
+
+    /// What it was done to, where the path does not say (creations).
+    pub fn target(&self, id: impl ToString, name: &str) {
+        self.with(|noted| {
+            noted.target_id = Some(id.to_string());
+            noted.target_name = Some(name.to_owned());
+        });
+    }
+
+    /// More about it; never a secret.
+    pub fn detail(&self, key: &str, value: impl Into<Value>) {
+        self.with(|noted| {
+            noted.detail.insert(key.to_owned(), value.into());
+        });
+    }
+
+    pub(crate) fn take(&self) -> Noted {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Note {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        parts.extensions.get().cloned().ok_or_else(|| Error::internal("no audit note"))
+    }
+}

@@ -1,0 +1,7 @@
+//! Environments and their members.
+
+mod routes;
+mod store;
+
+pub use routes::router;
+pub use store::{delete, ensure_default};

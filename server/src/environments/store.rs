@@ -1,0 +1,170 @@
+//! The tables of environments and members.
+
+use drover_api::{
+    ClusterKind, Environment, EnvironmentState, Member, Principal, PrincipalKind, Role, Timestamp,
+    UpdateEnvironment,
+};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+fn state_name(state: EnvironmentState) -> &'static str {
+    match state {
+        EnvironmentState::Active => "active",
+        EnvironmentState::Inactive => "inactive",
+        EnvironmentState::Removing => "removing",
+    }
+}
+
+/// At the first start: the environment *Default*. Returns its id when it was made now.
+pub async fn ensure_default(db: &PgPool) -> sqlx::Result<Option<Uuid>> {
+    sqlx::query_scalar!(
+        "WITH once AS (
+             INSERT INTO settings (key, value) VALUES ('default_environment', 'true')
+             ON CONFLICT DO NOTHING RETURNING 1)
+         INSERT INTO environments (id, name, description, state, cluster_kind)
+         SELECT $1, 'Default', '', 'active', 'cattle' FROM once RETURNING id",
+        Uuid::now_v7()
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// All environments; the caller's role is still to be filled in.
+pub(super) async fn list(db: &PgPool) -> sqlx::Result<Vec<Environment>> {
+    select(db, None).await
+}
+
+pub(super) async fn get(db: &PgPool, id: Uuid) -> sqlx::Result<Option<Environment>> {
+    Ok(select(db, Some(id)).await?.pop())
+}
+
+async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Environment>> {
+    let rows = sqlx::query!(
+        r#"SELECT id, name::text AS "name!", description, state, created_at, version
+           FROM environments WHERE $1::uuid IS NULL OR id = $1 ORDER BY id"#,
+        id
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Environment {
+            id: row.id,
+            name: row.name,
+            description: row.description,
+            state: match row.state.as_str() {
+                "active" => EnvironmentState::Active,
+                "inactive" => EnvironmentState::Inactive,
+                _ => EnvironmentState::Removing,
+            },
+            cluster_kind: ClusterKind::Cattle,
+            role: Role::Readonly,
+            permissions: Vec::new(),
+            created_at: Timestamp(row.created_at),
+            version: row.version,
+        })
+        .collect())
+}
+
+pub(super) async fn insert(db: &PgPool, name: &str, description: &str) -> sqlx::Result<Uuid> {
+    sqlx::query_scalar!(
+        "INSERT INTO environments (id, name, description, state, cluster_kind)
+         VALUES ($1, $2::text::citext, $3, 'active', 'cattle') RETURNING id",
+        Uuid::now_v7(),
+        name,
+        description
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Locks the row until the transaction ends, and gives its version and state.
+pub(super) async fn lock(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<(i64, String)>> {
+    let row = sqlx::query!("SELECT version, state FROM environments WHERE id = $1 FOR UPDATE", id)
+        .fetch_optional(tx)
+        .await?;
+    Ok(row.map(|row| (row.version, row.state)))
+}
+
+pub(super) async fn update(
+    tx: &mut PgConnection,
+    id: Uuid,
+    change: &UpdateEnvironment,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE environments SET name = coalesce($2::text::citext, name),
+             description = coalesce($3, description), state = coalesce($4, state),
+             version = version + 1
+         WHERE id = $1",
+        id,
+        change.name.as_deref(),
+        change.description,
+        change.state.map(state_name)
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes the row, and by it all that belongs to the environment. What runs on its hosts must
+/// have been removed before.
+pub async fn delete(db: &PgPool, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM environments WHERE id = $1", id).execute(db).await?;
+    Ok(())
+}
+
+pub(super) async fn members(db: &PgPool, id: Uuid) -> sqlx::Result<Vec<Member>> {
+    let rows = sqlx::query!(
+        "SELECT p.id, p.kind, p.provider, p.name, p.login, m.role, m.created_at
+         FROM environment_members m JOIN principals p ON p.id = m.principal_id
+         WHERE m.environment_id = $1 ORDER BY lower(p.name)",
+        id
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Member {
+            principal: Principal {
+                id: row.id,
+                kind: if row.kind == "group" { PrincipalKind::Group } else { PrincipalKind::User },
+                provider: row.provider,
+                name: row.name,
+                login: row.login,
+            },
+            role: Role::parse(&row.role).unwrap_or(Role::Readonly),
+            created_at: Timestamp(row.created_at),
+        })
+        .collect())
+}
+
+/// Adds a member or changes its role; false when there is no such principal.
+pub(super) async fn set_member(
+    db: &PgPool,
+    id: Uuid,
+    principal: &str,
+    role: Role,
+) -> sqlx::Result<bool> {
+    let set = sqlx::query!(
+        "INSERT INTO environment_members (environment_id, principal_id, role)
+         SELECT $1, p.id, $3 FROM principals p WHERE p.id = $2
+         ON CONFLICT (environment_id, principal_id) DO UPDATE SET role = excluded.role",
+        id,
+        principal,
+        role.as_str()
+    )
+    .execute(db)
+    .await?;
+    Ok(set.rows_affected() == 1)
+}
+
+pub(super) async fn remove_member(db: &PgPool, id: Uuid, principal: &str) -> sqlx::Result<bool> {
+    let gone = sqlx::query!(
+        "DELETE FROM environment_members WHERE environment_id = $1 AND principal_id = $2",
+        id,
+        principal
+    )
+    .execute(db)
+    .await?;
+    Ok(gone.rows_affected() == 1)
+}

@@ -1,0 +1,126 @@
+//! `GET /v1/events`.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::sse::{self, KeepAlive, Sse},
+};
+use drover_api::{Event, Topic};
+use futures_util::{Stream, StreamExt, stream};
+use serde::Deserialize;
+use tokio::sync::broadcast::error::RecvError;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::Numbered;
+use crate::{access::Caller, app::App, extract::Query};
+
+/// The routes of this domain.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(events))
+}
+
+/// Which events to send.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct EventsQuery {
+    /// Events of this environment (and global ones); of all that the caller sees when absent.
+    environment_id: Option<Uuid>,
+}
+
+/// Follow changes
+///
+/// Server-sent events: `event: change` with an [`Event`] as data, and `event: reset` when the
+/// server cannot resume after the given `Last-Event-ID`: fetch everything shown again.
+#[utoipa::path(get, path = "/v1/events", tag = "events", params(EventsQuery),
+    responses((status = 200, body = Event, content_type = "text/event-stream")))]
+async fn events(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<EventsQuery>,
+    headers: HeaderMap,
+) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
+    let replica = app.events.replica().simple().to_string();
+    let resume_after = headers
+        .get("last-event-id")
+        .and_then(|id| id.to_str().ok())
+        .map(|id| id.strip_prefix(&replica)?.strip_prefix('-')?.parse::<u64>().ok());
+    let (missed, receiver) = match resume_after {
+        Some(Some(seq)) => app.events.resume(seq),
+        // An id of another process: nothing to resume from.
+        Some(None) => (None, app.events.subscribe()),
+        None => (Some(Vec::new()), app.events.subscribe()),
+    };
+    let newest = app.events.newest();
+    let opening = match missed {
+        Some(missed) => {
+            let mut first: Vec<_> = missed.into_iter().map(Item::Change).collect();
+            // Gives a fresh client an id to resume after before anything has happened.
+            first.push(Item::Hello(newest));
+            first
+        }
+        None => vec![Item::Reset(newest)],
+    };
+    let following = stream::unfold(receiver, |mut receiver| async move {
+        match receiver.recv().await {
+            Ok(event) => Some((Item::Change(event), receiver)),
+            // Too slow: it has to start over.
+            Err(RecvError::Lagged(_)) => Some((Item::Reset(0), receiver)),
+            Err(RecvError::Closed) => None,
+        }
+    });
+    let gone = {
+        let (app, caller) = (app.clone(), caller.clone());
+        async move { app.identities.revoked_when(&caller, |_| true).await }
+    };
+    let only = query.environment_id;
+    let stream =
+        stream::iter(opening).chain(following).take_until(Box::pin(gone)).filter_map(move |item| {
+            let (app, caller, replica) = (app.clone(), caller.clone(), replica.clone());
+            async move {
+                Some(Ok(match item {
+                    Item::Change(Numbered { seq, event }) => {
+                        if !visible(&app, &caller, &event, only).await {
+                            return None;
+                        }
+                        sse::Event::default()
+                            .id(format!("{replica}-{seq}"))
+                            .event("change")
+                            .data(serde_json::to_string(&*event).ok()?)
+                    }
+                    Item::Hello(seq) => {
+                        sse::Event::default().id(format!("{replica}-{seq}")).event("hello").data("")
+                    }
+                    Item::Reset(seq) => {
+                        sse::Event::default().id(format!("{replica}-{seq}")).event("reset").data("")
+                    }
+                }))
+            }
+        });
+    Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+}
+
+enum Item {
+    Change(Numbered),
+    Hello(u64),
+    Reset(u64),
+}
+
+/// Whether the caller may see this event, by their roles as they are now.
+async fn visible(app: &App, caller: &Caller, event: &Event, only: Option<Uuid>) -> bool {
+    let now = match app.identities.again(caller).await {
+        Ok(Some(now)) => now,
+        // The database is away: the roles as they were.
+        Err(_) => caller.clone(),
+        Ok(None) => return false,
+    };
+    match event.environment_id {
+        Some(id) => only.is_none_or(|only| only == id) && now.role_in(id).is_some(),
+        None => match event.topic {
+            Topic::User | Topic::Setting => now.is_admin(),
+            _ => true,
+        },
+    }
+}

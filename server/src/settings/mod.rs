@@ -1,0 +1,8 @@
+//! Settings that administrators change while Drover runs. (Those of the command line are in
+//! [`crate::config`].)
+
+mod routes;
+mod store;
+
+pub use routes::router;
+pub use store::{catalog_refresh_minutes, instance_name, key_check};

@@ -1,0 +1,52 @@
+//! The table of settings.
+
+use sqlx::PgPool;
+
+async fn value(db: &PgPool, key: &str) -> sqlx::Result<Option<serde_json::Value>> {
+    sqlx::query_scalar!("SELECT value FROM settings WHERE key = $1", key).fetch_optional(db).await
+}
+
+/// What this installation is called.
+pub async fn instance_name(db: &PgPool) -> sqlx::Result<String> {
+    let value = value(db, "instance_name").await?;
+    Ok(value.as_ref().and_then(|value| value.as_str()).unwrap_or("Drover").to_owned())
+}
+
+/// How often catalogs are read again, minutes.
+pub async fn catalog_refresh_minutes(db: &PgPool) -> sqlx::Result<u32> {
+    let value = value(db, "catalog_refresh_minutes").await?;
+    Ok(value.and_then(|value| value.as_u64()?.try_into().ok()).unwrap_or(60))
+}
+
+pub(super) async fn set(db: &PgPool, key: &str, value: serde_json::Value) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO settings (key, value) VALUES ($1, $2)
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = now()",
+        key,
+        value
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn database_version(db: &PgPool) -> sqlx::Result<String> {
+    sqlx::query_scalar!(r#"SELECT current_setting('server_version') AS "version!""#)
+        .fetch_one(db)
+        .await
+}
+
+/// The value that tells whether the encryption key is the right one: `sealed` at the first start,
+/// what was kept then at every later one.
+pub async fn key_check(db: &PgPool, sealed: &[u8]) -> sqlx::Result<Vec<u8>> {
+    let sealed = serde_json::Value::from(sealed.to_vec());
+    sqlx::query!(
+        "INSERT INTO settings (key, value) VALUES ('encryption_key_check', $1)
+         ON CONFLICT (key) DO NOTHING",
+        sealed
+    )
+    .execute(db)
+    .await?;
+    let kept = value(db, "encryption_key_check").await?.unwrap_or_default();
+    Ok(serde_json::from_value(kept).unwrap_or_default())
+}

@@ -1,0 +1,9 @@
+//! Users and principals.
+
+mod model;
+mod routes;
+mod store;
+
+pub use model::{NewUser, validate};
+pub use routes::router;
+pub use store::{get, insert};
