@@ -1,1 +1,125 @@
-fn main(){}
+//! `cargo run -p xtask -- frontend [--release]`: builds the browser app into `frontend/dist`.
+//!
+//! Steps: WASM by cargo, bindings by wasm-bindgen (as a library, so that it always matches the
+//! lock file), scripts and styles by esbuild, then names with content hashes, `manifest.json`, and
+//! in release builds a brotli twin of each file.
+
+use std::{
+    collections::BTreeMap,
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use sha2::{Digest, Sha256};
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["frontend"] => frontend(false),
+        ["frontend", "--release"] => frontend(true),
+        _ => Err("usage: xtask frontend [--release]".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn frontend(release: bool) -> Result<(), Failure> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?.to_owned();
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let profile = if release { "wasm-release" } else { "wasm-dev" };
+    run(Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(&root)
+        .args(["build", "--locked", "-p", "drover-frontend"])
+        .args(["--target", "wasm32-unknown-unknown", "--profile", profile]))?;
+
+    let work = target.join("frontend").join(profile);
+    if work.exists() {
+        fs::remove_dir_all(&work)?;
+    }
+    fs::create_dir_all(&work)?;
+    wasm_bindgen_cli_support::Bindgen::new()
+        .input_path(target.join(format!("wasm32-unknown-unknown/{profile}/drover-frontend.wasm")))
+        .web(true)?
+        .typescript(false)
+        .out_name("drover")
+        .omit_default_module_path(true)
+        .generate(&work)?;
+    scripts_and_styles(&root, &work, release)?;
+    fs::copy(root.join("static/icon.svg"), work.join("icon.svg"))?;
+    publish(&work, &root.join("frontend/dist"), release)
+}
+
+/// Bundles what the app loads lazily, and the styles, with esbuild.
+fn scripts_and_styles(root: &Path, work: &Path, release: bool) -> Result<(), Failure> {
+    let npm = root.join("frontend");
+    let (lock, stamp) = (npm.join("package-lock.json"), npm.join("node_modules/.drover-lock"));
+    if fs::read(&lock)? != fs::read(&stamp).unwrap_or_default() {
+        run(Command::new("npm").current_dir(&npm).args(["ci", "--no-audit", "--no-fund"]))?;
+        fs::copy(&lock, &stamp)?;
+    }
+    // The terminal takes its style sheet as text, to add it with the page's nonce.
+    let scripts = ["js/terminal.js", "js/editor.js", "js/loader.js", "--loader:.css=text"];
+    for inputs in [&scripts[..], &["../static/styles/app.css"]] {
+        let mut esbuild = Command::new(npm.join("node_modules/.bin/esbuild"));
+        esbuild
+            .current_dir(&npm)
+            .args(inputs)
+            .args(["--bundle", "--format=esm", "--target=es2022,chrome111,firefox113,safari16.4"])
+            .args(["--entry-names=[name]", "--log-level=warning"])
+            .arg(format!("--outdir={}", work.display()));
+        if release {
+            esbuild.arg("--minify");
+        }
+        run(&mut esbuild)?;
+    }
+    Ok(())
+}
+
+/// Gives each file the hash of its content as part of its name, so that browsers may keep it for
+/// good, and lists the names.
+fn publish(work: &Path, dist: &Path, release: bool) -> Result<(), Failure> {
+    let fresh = dist.with_extension("new");
+    if fresh.exists() {
+        fs::remove_dir_all(&fresh)?;
+    }
+    fs::create_dir_all(&fresh)?;
+    let mut manifest = BTreeMap::new();
+    for entry in fs::read_dir(work)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or("odd file name")?;
+        let (stem, extension) = name.split_once('.').ok_or("a file without an extension")?;
+        let content = fs::read(&path)?;
+        let hash: String =
+            Sha256::digest(&content).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let hashed = format!("{stem}-{hash}.{extension}");
+        if release {
+            let mut packed = Vec::new();
+            let mut params = brotli::enc::BrotliEncoderParams { quality: 11, ..Default::default() };
+            params.size_hint = content.len();
+            brotli::BrotliCompress(&mut io::Cursor::new(&content), &mut packed, &params)?;
+            fs::write(fresh.join(format!("{hashed}.br")), packed)?;
+        }
+        fs::write(fresh.join(&hashed), content)?;
+        manifest.insert(name.to_owned(), hashed);
+    }
+    fs::write(fresh.join("manifest.json"), serde_json::to_vec_pretty(&manifest)?)?;
+    if dist.exists() {
+        fs::remove_dir_all(dist)?;
+    }
+    fs::rename(fresh, dist)?;
+    Ok(())
+}
+
+fn run(command: &mut Command) -> Result<(), Failure> {
+    let status = command.status().map_err(|error| format!("{command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
+}

@@ -40,12 +40,7 @@ pub struct Dialer(Way);
 #[derive(Clone)]
 enum Way {
     Socket(PathBuf),
-    Tcp {
-        host: String,
-        port: u16,
-        tls: TlsConnector,
-        name: ServerName<'static>,
-    },
+    Tcp { host: String, port: u16, tls: TlsConnector, name: ServerName<'static> },
 }
 
 impl fmt::Debug for Dialer {
@@ -76,12 +71,7 @@ impl Dialer {
                 })?;
                 let name = ServerName::try_from(host.clone()).map_err(|_| bad_address(address))?;
                 let tls = TlsConnector::from(Arc::new(tls_config(tls)?));
-                Ok(Self(Way::Tcp {
-                    host,
-                    port,
-                    tls,
-                    name,
-                }))
+                Ok(Self(Way::Tcp { host, port, tls, name }))
             }
         }
     }
@@ -110,19 +100,15 @@ impl Dialer {
             .map_err(|_| unknown("no answer within 5 seconds".into()))?
             .map_err(|error| unknown(error.to_string()))?;
         let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-        if found.is_empty() {
-            Err(unknown("it has no address".into()))
-        } else {
-            Ok(found)
-        }
+        if found.is_empty() { Err(unknown("it has no address".into())) } else { Ok(found) }
     }
 
     /// Opens the bare connection, without TLS.
     pub async fn connect(&self) -> Result<Bare> {
         let opened = match &self.0 {
-            Way::Socket(path) => timeout(STEP_LIMIT, UnixStream::connect(path))
-                .await
-                .map(|r| r.map(Bare::Unix)),
+            Way::Socket(path) => {
+                timeout(STEP_LIMIT, UnixStream::connect(path)).await.map(|r| r.map(Bare::Unix))
+            }
             Way::Tcp { host, port, .. } => {
                 timeout(STEP_LIMIT, TcpStream::connect((host.as_str(), *port)))
                     .await
@@ -250,11 +236,7 @@ fn parse_address(address: &str) -> Result<(String, u16)> {
     let text = address.trim();
     let text = text.strip_prefix("tcp://").unwrap_or(text);
     let (host, port) = text.rsplit_once(':').ok_or_else(|| bad_address(address))?;
-    let port = port
-        .parse()
-        .ok()
-        .filter(|port| *port != 0)
-        .ok_or_else(|| bad_address(address))?;
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(|| bad_address(address))?;
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     match bare {
         Some(host) => Ok((host.to_owned(), port)),
@@ -273,10 +255,7 @@ fn bad_address(address: &str) -> DockerError {
 
 fn tls_config(credentials: &TlsCredentials) -> Result<ClientConfig> {
     let wrong = |what: &str, why: String| {
-        DockerError::new(
-            ErrorKind::TlsFailed,
-            format!("The {what} cannot be used: {why}."),
-        )
+        DockerError::new(ErrorKind::TlsFailed, format!("The {what} cannot be used: {why}."))
     };
     let certificates = |what: &str, pem: &str| -> Result<Vec<CertificateDer<'static>>> {
         let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
@@ -289,9 +268,7 @@ fn tls_config(credentials: &TlsCredentials) -> Result<ClientConfig> {
     };
     let mut roots = RootCertStore::empty();
     for certificate in certificates("CA", &credentials.ca)? {
-        roots
-            .add(certificate)
-            .map_err(|error| wrong("CA", error.to_string()))?;
+        roots.add(certificate).map_err(|error| wrong("CA", error.to_string()))?;
     }
     let chain = certificates("client certificate", &credentials.certificate)?;
     let key = PrivateKeyDer::from_pem_slice(credentials.key.as_bytes())
@@ -328,44 +305,22 @@ mod tests {
 
     #[test]
     fn addresses() {
-        assert_eq!(
-            parse_address("10.0.0.7:2376").unwrap(),
-            ("10.0.0.7".into(), 2376)
-        );
-        assert_eq!(
-            parse_address("tcp://node.test:2376").unwrap(),
-            ("node.test".into(), 2376)
-        );
-        assert_eq!(
-            parse_address("[fd00::1]:2376").unwrap(),
-            ("fd00::1".into(), 2376)
-        );
-        for bad in [
-            "",
-            "node",
-            "node:",
-            "node:0",
-            "node:99999",
-            ":2376",
-            "fd00::1:2376",
-            "http://a/b:1",
-        ] {
+        assert_eq!(parse_address("10.0.0.7:2376").unwrap(), ("10.0.0.7".into(), 2376));
+        assert_eq!(parse_address("tcp://node.test:2376").unwrap(), ("node.test".into(), 2376));
+        assert_eq!(parse_address("[fd00::1]:2376").unwrap(), ("fd00::1".into(), 2376));
+        for bad in
+            ["", "node", "node:", "node:0", "node:99999", ":2376", "fd00::1:2376", "http://a/b:1"]
+        {
             assert!(parse_address(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn tcp_wants_usable_credentials() {
-        let endpoint = Endpoint::Tcp {
-            address: "10.0.0.7:2376".into(),
-        };
+        let endpoint = Endpoint::Tcp { address: "10.0.0.7:2376".into() };
         let error = Dialer::new(&endpoint, None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TlsFailed);
-        let empty = TlsCredentials {
-            ca: "x".into(),
-            certificate: "y".into(),
-            key: "z".into(),
-        };
+        let empty = TlsCredentials { ca: "x".into(), certificate: "y".into(), key: "z".into() };
         let error = Dialer::new(&endpoint, Some(&empty)).unwrap_err();
         assert!(error.message().contains("CA"), "{error}");
     }

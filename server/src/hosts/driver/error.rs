@@ -70,10 +70,7 @@ impl ErrorKind {
 impl DockerError {
     /// An error with a sentence for people.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
+        Self { kind, message: message.into() }
     }
 
     /// What kind of error.
@@ -108,10 +105,7 @@ impl DockerError {
     pub(super) fn timeout(limit: Duration) -> Self {
         Self::new(
             ErrorKind::Timeout,
-            format!(
-                "The engine did not answer within {} seconds.",
-                limit.as_secs()
-            ),
+            format!("The engine did not answer within {} seconds.", limit.as_secs()),
         )
     }
 
@@ -150,10 +144,7 @@ impl DockerError {
             }
             if let Some(error) = error.downcast_ref::<io::Error>() {
                 // An io::Error's source skips the error that it wraps.
-                if let Some(inner) = error
-                    .get_ref()
-                    .and_then(|e| e.downcast_ref::<DockerError>())
-                {
+                if let Some(inner) = error.get_ref().and_then(|e| e.downcast_ref::<DockerError>()) {
                     return inner.clone();
                 }
             }
@@ -223,10 +214,9 @@ impl From<bollard::errors::Error> for DockerError {
     fn from(error: bollard::errors::Error) -> Self {
         use bollard::errors::Error::*;
         match error {
-            DockerResponseServerError {
-                status_code,
-                message,
-            } => Self::from_answer(status_code, &message),
+            DockerResponseServerError { status_code, message } => {
+                Self::from_answer(status_code, &message)
+            }
             DockerStreamError { error } => Self::from_answer(500, &error),
             DockerContainerWaitError { error, .. } => Self::from_answer(500, &error),
             RequestTimeoutError => {
@@ -257,12 +247,7 @@ fn classify(status: u16, message: &str) -> ErrorKind {
         ErrorKind::PortTaken
     } else if has(&["no space left on device", "disk quota exceeded"]) {
         ErrorKind::DiskFull
-    } else if has(&[
-        "no such image",
-        "manifest unknown",
-        "name unknown",
-        "not found: manifest",
-    ]) {
+    } else if has(&["no such image", "manifest unknown", "name unknown", "not found: manifest"]) {
         ErrorKind::ImageNotFound
     } else if has(&[
         "pull access denied",
@@ -301,12 +286,7 @@ fn classify(status: u16, message: &str) -> ErrorKind {
             // Removing a network that has containers in it, or one of the engine's own.
             403 => ErrorKind::Conflict,
             // Older engines answer 500 for these.
-            _ if has(&[
-                "is already in use",
-                "volume is in use",
-                "has active endpoints",
-            ]) =>
-            {
+            _ if has(&["is already in use", "volume is in use", "has active endpoints"]) => {
                 ErrorKind::Conflict
             }
             _ => ErrorKind::EngineError,
@@ -316,9 +296,7 @@ fn classify(status: u16, message: &str) -> ErrorKind {
 
 /// The port in "Bind for 0.0.0.0:8080 failed" or "listen tcp4 0.0.0.0:8080: bind".
 fn taken_port(message: &str) -> Option<u16> {
-    let at = message
-        .find("Bind for ")
-        .or_else(|| message.find("listen "))?;
+    let at = message.find("Bind for ").or_else(|| message.find("listen "))?;
     message[at..]
         .split([' ', ','])
         .find_map(|word| word.trim_end_matches(':').rsplit_once(':')?.1.parse().ok())
@@ -339,12 +317,9 @@ fn sentence(message: &str) -> String {
 }
 
 fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    error.downcast_ref::<rustls::Error>().or_else(|| {
-        error
-            .downcast_ref::<io::Error>()?
-            .get_ref()?
-            .downcast_ref::<rustls::Error>()
-    })
+    error
+        .downcast_ref::<rustls::Error>()
+        .or_else(|| error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>())
 }
 
 fn root_cause(error: &(dyn StdError + 'static)) -> String {
@@ -379,10 +354,7 @@ mod tests {
             ),
             ErrorKind::PortTaken
         );
-        assert_eq!(
-            kind(404, "No such image: nope:latest"),
-            ErrorKind::ImageNotFound
-        );
+        assert_eq!(kind(404, "No such image: nope:latest"), ErrorKind::ImageNotFound);
         assert_eq!(
             kind(
                 404,
@@ -415,15 +387,9 @@ mod tests {
             ),
             ErrorKind::Conflict
         );
+        assert_eq!(kind(409, "remove data: volume is in use - [abc]"), ErrorKind::Conflict);
         assert_eq!(
-            kind(409, "remove data: volume is in use - [abc]"),
-            ErrorKind::Conflict
-        );
-        assert_eq!(
-            kind(
-                403,
-                "error while removing network: network a id b has active endpoints"
-            ),
+            kind(403, "error while removing network: network a id b has active endpoints"),
             ErrorKind::Conflict
         );
         assert_eq!(kind(404, "No such container: abc"), ErrorKind::NotFound);
@@ -467,9 +433,6 @@ mod tests {
         let io = io::Error::new(io::ErrorKind::InvalidData, tls);
         assert_eq!(DockerError::from_chain(&io).kind(), ErrorKind::TlsFailed);
         let broken = io::Error::from(io::ErrorKind::BrokenPipe);
-        assert_eq!(
-            DockerError::from_chain(&broken).kind(),
-            ErrorKind::HostUnreachable
-        );
+        assert_eq!(DockerError::from_chain(&broken).kind(), ErrorKind::HostUnreachable);
     }
 }

@@ -103,12 +103,9 @@ impl Docker {
         // Asked without a version in the path: an engine refuses versions newer than its own.
         let answer = within(PLAIN, docker.send_unversioned(Method::GET, "/version")).await?;
         let found: Version = read_json(answer).await?;
-        let offered = found
-            .api_version
-            .split_once('.')
-            .and_then(|(major, minor)| {
-                Some((major.parse::<usize>().ok()?, minor.parse::<usize>().ok()?))
-            });
+        let offered = found.api_version.split_once('.').and_then(|(major, minor)| {
+            Some((major.parse::<usize>().ok()?, minor.parse::<usize>().ok()?))
+        });
         let offered = offered.ok_or_else(|| {
             DockerError::new(
                 ErrorKind::EngineError,
@@ -136,11 +133,7 @@ impl Docker {
             let http = http.clone();
             move |request: bollard::BollardRequest| {
                 let http = http.clone();
-                async move {
-                    http.request(request)
-                        .await
-                        .map_err(bollard::errors::Error::from)
-                }
+                async move { http.request(request).await.map_err(bollard::errors::Error::from) }
             }
         };
         // Limits are set per call here; bollard's own only has to be longer.
@@ -148,24 +141,15 @@ impl Docker {
             transport,
             Some("http://engine"),
             3600,
-            &ClientVersion {
-                major_version: version.0,
-                minor_version: version.1,
-            },
+            &ClientVersion { major_version: version.0, minor_version: version.1 },
         )?;
-        Ok(Self {
-            typed,
-            http,
-            prefix: format!("/v{}.{}", version.0, version.1).into(),
-        })
+        Ok(Self { typed, http, prefix: format!("/v{}.{}", version.0, version.1).into() })
     }
 
     /// Whether the engine answers.
     pub async fn ping(&self) -> Result<()> {
         let limit = Duration::from_secs(10);
-        within(limit, async { Ok(self.typed.ping().await?) })
-            .await
-            .map(drop)
+        within(limit, async { Ok(self.typed.ping().await?) }).await.map(drop)
     }
 
     /// What the engine says of itself and its machine.
@@ -180,10 +164,7 @@ impl Docker {
             architecture: info.architecture.unwrap_or_default(),
             hostname: info.name.unwrap_or_default(),
             storage_driver: info.driver.unwrap_or_default(),
-            cpus: info
-                .ncpu
-                .and_then(|n| u32::try_from(n).ok())
-                .unwrap_or_default(),
+            cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
             memory: positive(info.mem_total),
             data_root: info.docker_root_dir.unwrap_or_default(),
             warnings: info.warnings.unwrap_or_default(),
@@ -203,8 +184,7 @@ impl Docker {
     /// Containers that match, in all states.
     pub async fn list_containers(&self, filter: &Filter) -> Result<Vec<ContainerSummary>> {
         let mut found = Vec::new();
-        self.each_container(filter, |container| found.push(container))
-            .await?;
+        self.each_container(filter, |container| found.push(container)).await?;
         Ok(found)
     }
 
@@ -226,10 +206,7 @@ impl Docker {
     pub async fn inspect_container(&self, id: &str) -> Result<ContainerInspectResponse> {
         let id = checked(id)?;
         within(PLAIN, async {
-            Ok(self
-                .typed
-                .inspect_container(id, None::<query::InspectContainerOptions>)
-                .await?)
+            Ok(self.typed.inspect_container(id, None::<query::InspectContainerOptions>).await?)
         })
         .await
     }
@@ -247,13 +224,9 @@ impl Docker {
         name: &str,
         config: ContainerCreateBody,
     ) -> Result<String> {
-        let options = query::CreateContainerOptionsBuilder::default()
-            .name(checked(name)?)
-            .build();
-        within(SLOW, async {
-            Ok(self.typed.create_container(Some(options), config).await?.id)
-        })
-        .await
+        let options = query::CreateContainerOptionsBuilder::default().name(checked(name)?).build();
+        within(SLOW, async { Ok(self.typed.create_container(Some(options), config).await?.id) })
+            .await
     }
 
     /// Puts files into a container, which need not run. Not for containers with a read-only root
@@ -261,20 +234,12 @@ impl Docker {
     pub async fn put_files(&self, id: &str, files: &[ContainerFile]) -> Result<()> {
         let id = checked(id)?;
         let archive = tar_of(files).map_err(|error| {
-            DockerError::new(
-                ErrorKind::Refused,
-                format!("A file's path cannot be used: {error}."),
-            )
+            DockerError::new(ErrorKind::Refused, format!("A file's path cannot be used: {error}."))
         })?;
-        let options = query::UploadToContainerOptionsBuilder::default()
-            .path("/")
-            .build();
+        let options = query::UploadToContainerOptionsBuilder::default().path("/").build();
         within(SLOW, async {
             let body = bollard::body_full(archive.into());
-            Ok(self
-                .typed
-                .upload_to_container(id, Some(options), body)
-                .await?)
+            Ok(self.typed.upload_to_container(id, Some(options), body).await?)
         })
         .await
     }
@@ -283,10 +248,7 @@ impl Docker {
     pub async fn start_container(&self, id: &str) -> Result<()> {
         let id = checked(id)?;
         within(SLOW, async {
-            Ok(self
-                .typed
-                .start_container(id, None::<query::StartContainerOptions>)
-                .await?)
+            Ok(self.typed.start_container(id, None::<query::StartContainerOptions>).await?)
         })
         .await
     }
@@ -300,10 +262,8 @@ impl Docker {
         if let Some(seconds) = seconds {
             options = options.t(seconds);
         }
-        within(limit, async {
-            Ok(self.typed.stop_container(id, Some(options.build())).await?)
-        })
-        .await
+        within(limit, async { Ok(self.typed.stop_container(id, Some(options.build())).await?) })
+            .await
     }
 
     /// Stops and starts a container; `grace` as for [`Docker::stop_container`].
@@ -314,25 +274,15 @@ impl Docker {
         if let Some(seconds) = seconds {
             options = options.t(seconds);
         }
-        within(limit, async {
-            Ok(self
-                .typed
-                .restart_container(id, Some(options.build()))
-                .await?)
-        })
-        .await
+        within(limit, async { Ok(self.typed.restart_container(id, Some(options.build())).await?) })
+            .await
     }
 
     /// Sends a signal, e.g. `SIGKILL`.
     pub async fn kill_container(&self, id: &str, signal: &str) -> Result<()> {
         let id = checked(id)?;
-        let options = query::KillContainerOptionsBuilder::default()
-            .signal(signal)
-            .build();
-        within(PLAIN, async {
-            Ok(self.typed.kill_container(id, Some(options)).await?)
-        })
-        .await
+        let options = query::KillContainerOptionsBuilder::default().signal(signal).build();
+        within(PLAIN, async { Ok(self.typed.kill_container(id, Some(options)).await?) }).await
     }
 
     /// Freezes a container.
@@ -350,13 +300,8 @@ impl Docker {
     /// Gives a container another name.
     pub async fn rename_container(&self, id: &str, name: &str) -> Result<()> {
         let id = checked(id)?;
-        let options = query::RenameContainerOptionsBuilder::default()
-            .name(checked(name)?)
-            .build();
-        within(PLAIN, async {
-            Ok(self.typed.rename_container(id, options).await?)
-        })
-        .await
+        let options = query::RenameContainerOptionsBuilder::default().name(checked(name)?).build();
+        within(PLAIN, async { Ok(self.typed.rename_container(id, options).await?) }).await
     }
 
     /// Removes a container. `force` kills it when it runs; `volumes` takes its anonymous volumes
@@ -366,14 +311,9 @@ impl Docker {
     /// [`ErrorKind::NotFound`] when it is gone already, [`ErrorKind::Conflict`] when it runs.
     pub async fn remove_container(&self, id: &str, force: bool, volumes: bool) -> Result<()> {
         let id = checked(id)?;
-        let options = query::RemoveContainerOptionsBuilder::default()
-            .force(force)
-            .v(volumes)
-            .build();
-        within(SLOW, async {
-            Ok(self.typed.remove_container(id, Some(options)).await?)
-        })
-        .await
+        let options =
+            query::RemoveContainerOptionsBuilder::default().force(force).v(volumes).build();
+        within(SLOW, async { Ok(self.typed.remove_container(id, Some(options)).await?) }).await
     }
 
     /// Waits, however long, until a container has ended, and answers its exit code.
@@ -392,10 +332,7 @@ impl Docker {
     pub async fn processes(&self, id: &str) -> Result<ProcessList> {
         let id = checked(id)?;
         let found = within(PLAIN, async {
-            Ok(self
-                .typed
-                .top_processes(id, None::<query::TopOptions>)
-                .await?)
+            Ok(self.typed.top_processes(id, None::<query::TopOptions>).await?)
         })
         .await?;
         Ok(ProcessList {
@@ -408,22 +345,14 @@ impl Docker {
 
     /// All images with a tag or used as such (no intermediate layers).
     pub async fn list_images(&self) -> Result<Vec<ImageSummary>> {
-        within(SLOW, async {
-            Ok(self
-                .typed
-                .list_images(None::<query::ListImagesOptions>)
-                .await?)
-        })
-        .await
+        within(SLOW, async { Ok(self.typed.list_images(None::<query::ListImagesOptions>).await?) })
+            .await
     }
 
     /// An image on the host, by reference or id; `None` when it is not there.
     pub async fn find_image(&self, reference: &str) -> Result<Option<ImageInspect>> {
         let reference = checked_image(reference)?;
-        let found = within(PLAIN, async {
-            Ok(self.typed.inspect_image(reference).await?)
-        })
-        .await;
+        let found = within(PLAIN, async { Ok(self.typed.inspect_image(reference).await?) }).await;
         match found {
             Ok(image) => Ok(Some(image)),
             Err(error)
@@ -453,17 +382,10 @@ impl Docker {
     /// [`ErrorKind::Conflict`] when a container uses it.
     pub async fn remove_image(&self, reference: &str, force: bool) -> Result<()> {
         let reference = checked_image(reference)?;
-        let options = query::RemoveImageOptionsBuilder::default()
-            .force(force)
-            .build();
-        within(SLOW, async {
-            Ok(self
-                .typed
-                .remove_image(reference, Some(options), None)
-                .await?)
-        })
-        .await
-        .map(drop)
+        let options = query::RemoveImageOptionsBuilder::default().force(force).build();
+        within(SLOW, async { Ok(self.typed.remove_image(reference, Some(options), None).await?) })
+            .await
+            .map(drop)
     }
 
     // Networks
@@ -471,10 +393,7 @@ impl Docker {
     /// All networks.
     pub async fn list_networks(&self) -> Result<Vec<Network>> {
         within(PLAIN, async {
-            Ok(self
-                .typed
-                .list_networks(None::<query::ListNetworksOptions>)
-                .await?)
+            Ok(self.typed.list_networks(None::<query::ListNetworksOptions>).await?)
         })
         .await
     }
@@ -484,10 +403,7 @@ impl Docker {
         let id = checked(id)?;
         optional(
             within(PLAIN, async {
-                Ok(self
-                    .typed
-                    .inspect_network(id, None::<query::InspectNetworkOptions>)
-                    .await?)
+                Ok(self.typed.inspect_network(id, None::<query::InspectNetworkOptions>).await?)
             })
             .await,
         )
@@ -495,19 +411,13 @@ impl Docker {
 
     /// Makes a network and answers its id. The engine allows several of one name: look first.
     pub async fn create_network(&self, config: NetworkCreateRequest) -> Result<String> {
-        within(PLAIN, async {
-            Ok(self.typed.create_network(config).await?.id)
-        })
-        .await
+        within(PLAIN, async { Ok(self.typed.create_network(config).await?.id) }).await
     }
 
     /// Puts a container into a network.
     pub async fn connect_network(&self, id: &str, config: NetworkConnectRequest) -> Result<()> {
         let id = checked(id)?;
-        within(PLAIN, async {
-            Ok(self.typed.connect_network(id, config).await?)
-        })
-        .await
+        within(PLAIN, async { Ok(self.typed.connect_network(id, config).await?) }).await
     }
 
     /// Takes a container out of a network.
@@ -517,10 +427,7 @@ impl Docker {
             container: checked(container)?.to_owned(),
             force: Some(force),
         };
-        within(PLAIN, async {
-            Ok(self.typed.disconnect_network(id, config).await?)
-        })
-        .await
+        within(PLAIN, async { Ok(self.typed.disconnect_network(id, config).await?) }).await
     }
 
     /// Removes a network.
@@ -537,10 +444,7 @@ impl Docker {
     /// All volumes.
     pub async fn list_volumes(&self) -> Result<Vec<Volume>> {
         let found = within(SLOW, async {
-            Ok(self
-                .typed
-                .list_volumes(None::<query::ListVolumesOptions>)
-                .await?)
+            Ok(self.typed.list_volumes(None::<query::ListVolumesOptions>).await?)
         })
         .await?;
         Ok(found.volumes.unwrap_or_default())
@@ -563,13 +467,8 @@ impl Docker {
     /// [`ErrorKind::Conflict`] when a container uses it.
     pub async fn remove_volume(&self, name: &str, force: bool) -> Result<()> {
         let name = checked(name)?;
-        let options = query::RemoveVolumeOptionsBuilder::default()
-            .force(force)
-            .build();
-        within(SLOW, async {
-            Ok(self.typed.remove_volume(name, Some(options)).await?)
-        })
-        .await
+        let options = query::RemoveVolumeOptionsBuilder::default().force(force).build();
+        within(SLOW, async { Ok(self.typed.remove_volume(name, Some(options)).await?) }).await
     }
 
     // Requests that bollard does not make
@@ -586,9 +485,8 @@ impl Docker {
         body: Body,
         headers: &[(header::HeaderName, &str)],
     ) -> Result<Response<Incoming>> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("http://engine{}{path}", self.prefix));
+        let mut request =
+            Request::builder().method(method).uri(format!("http://engine{}{path}", self.prefix));
         for (name, value) in headers {
             request = request.header(name, *value);
         }
@@ -596,9 +494,7 @@ impl Docker {
     }
 
     async fn send_unversioned(&self, method: Method, path: &str) -> Result<Response<Incoming>> {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("http://engine{path}"));
+        let request = Request::builder().method(method).uri(format!("http://engine{path}"));
         self.request(request.body(empty())).await
     }
 
@@ -607,22 +503,13 @@ impl Docker {
         request: Result<Request<Body>, hyper::http::Error>,
     ) -> Result<Response<Incoming>> {
         let request = request.map_err(|error| {
-            DockerError::new(
-                ErrorKind::Refused,
-                format!("The request cannot be sent: {error}."),
-            )
+            DockerError::new(ErrorKind::Refused, format!("The request cannot be sent: {error}."))
         })?;
-        let answer = self
-            .http
-            .request(request)
-            .await
-            .map_err(|error| DockerError::from_chain(&error))?;
+        let answer =
+            self.http.request(request).await.map_err(|error| DockerError::from_chain(&error))?;
         let status = answer.status();
         if status.is_success()
-            || matches!(
-                status,
-                StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS
-            )
+            || matches!(status, StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS)
         {
             return Ok(answer);
         }
@@ -651,18 +538,12 @@ pub struct Filter {
 impl Filter {
     /// Those with a label, `KEY` or `KEY=VALUE`.
     pub fn label(label: impl Into<String>) -> Self {
-        Self {
-            labels: vec![label.into()],
-            ids: Vec::new(),
-        }
+        Self { labels: vec![label.into()], ids: Vec::new() }
     }
 
     /// Those with one of these ids.
     pub fn ids(ids: Vec<String>) -> Self {
-        Self {
-            labels: Vec::new(),
-            ids,
-        }
+        Self { labels: Vec::new(), ids }
     }
 
     fn query(&self, more: &[(&str, &str)]) -> String {
@@ -850,17 +731,9 @@ impl From<RawDiskUsage> for DiskUsage {
                 Some((volume.name, size))
             })
             .collect();
-        let containers: u64 = raw
-            .containers
-            .iter()
-            .map(|c| positive(Some(c.size_rw)))
-            .sum();
-        let cache: u64 = raw
-            .build_cache
-            .iter()
-            .filter(|c| !c.shared)
-            .map(|c| positive(Some(c.size)))
-            .sum();
+        let containers: u64 = raw.containers.iter().map(|c| positive(Some(c.size_rw))).sum();
+        let cache: u64 =
+            raw.build_cache.iter().filter(|c| !c.shared).map(|c| positive(Some(c.size))).sum();
         let total =
             positive(Some(raw.layers_size)) + containers + cache + volumes.values().sum::<u64>();
         Self { total, volumes }
@@ -930,18 +803,14 @@ fn optional<T>(found: Result<T>) -> Result<Option<T>> {
 }
 
 fn positive(number: Option<i64>) -> u64 {
-    number
-        .and_then(|n| u64::try_from(n).ok())
-        .unwrap_or_default()
+    number.and_then(|n| u64::try_from(n).ok()).unwrap_or_default()
 }
 
 /// Lets only ids and names of the engine's own alphabet into a path.
 fn checked(name: &str) -> Result<&str> {
     let fits = name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.len() <= 255
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
     if fits {
         Ok(name)
     } else {
@@ -957,9 +826,7 @@ fn checked_image(reference: &str) -> Result<&str> {
     let fits = reference.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
         && reference.len() <= 512
         && !reference.contains("..")
-        && reference
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_.-/:@[]".contains(&b));
+        && reference.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-/:@[]".contains(&b));
     if fits {
         Ok(reference)
     } else {
@@ -997,9 +864,7 @@ fn empty() -> Body {
 
 async fn read_bytes(answer: Response<Incoming>) -> Result<Bytes> {
     let body = answer.into_body().collect().await;
-    Ok(body
-        .map_err(|error| DockerError::from_chain(&error))?
-        .to_bytes())
+    Ok(body.map_err(|error| DockerError::from_chain(&error))?.to_bytes())
 }
 
 async fn read_json<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T> {
@@ -1022,11 +887,7 @@ fn tar_of(files: &[ContainerFile]) -> std::io::Result<Vec<u8>> {
         header.set_uid(file.uid);
         header.set_gid(file.gid);
         header.set_size(file.content.len() as u64);
-        archive.append_data(
-            &mut header,
-            file.path.trim_start_matches('/'),
-            &file.content[..],
-        )?;
+        archive.append_data(&mut header, file.path.trim_start_matches('/'), &file.content[..])?;
     }
     archive.into_inner()
 }
@@ -1050,10 +911,7 @@ mod tests {
     #[test]
     fn filters_are_encoded() {
         let text = Filter::label("io.drover.stack=1").query(&[("all", "1")]);
-        assert_eq!(
-            text,
-            "all=1&filters=%7B%22label%22%3A%5B%22io.drover.stack%3D1%22%5D%7D"
-        );
+        assert_eq!(text, "all=1&filters=%7B%22label%22%3A%5B%22io.drover.stack%3D1%22%5D%7D");
     }
 
     #[test]

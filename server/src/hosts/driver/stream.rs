@@ -50,9 +50,7 @@ impl Docker {
         options: &LogOptions,
     ) -> Result<BoxStream<'static, Result<LogFrame>>> {
         let flag = |on: bool| if on { "1" } else { "0" };
-        let tail = options
-            .tail
-            .map_or_else(|| "all".to_owned(), |n| n.to_string());
+        let tail = options.tail.map_or_else(|| "all".to_owned(), |n| n.to_string());
         let since = options.since.clone().unwrap_or_default();
         let until = options.until.clone().unwrap_or_default();
         let query = encode_query([
@@ -68,10 +66,7 @@ impl Docker {
         let answer = within(super::SLOW, self.get(&path)).await?;
         let bytes = body_stream(answer);
         if tty {
-            let frames = bytes.map_ok(|bytes| LogFrame {
-                stream: LogStream::Stdout,
-                bytes,
-            });
+            let frames = bytes.map_ok(|bytes| LogFrame { stream: LogStream::Stdout, bytes });
             return Ok(frames.boxed());
         }
         let frames = bytes
@@ -140,14 +135,9 @@ impl Docker {
             (header::UPGRADE, "tcp"),
         ];
         let answer = within(super::PLAIN, self.send(Method::POST, &path, body, &upgrade)).await?;
-        let terminal = hyper::upgrade::on(answer)
-            .await
-            .map_err(|error| DockerError::from_chain(&error))?;
-        Ok(Exec {
-            docker: self.clone(),
-            id: created.id,
-            terminal: TokioIo::new(terminal),
-        })
+        let terminal =
+            hyper::upgrade::on(answer).await.map_err(|error| DockerError::from_chain(&error))?;
+        Ok(Exec { docker: self.clone(), id: created.id, terminal: TokioIo::new(terminal) })
     }
 
     /// Measurements of a running container, about one a second, until it ends.
@@ -160,10 +150,7 @@ impl Docker {
     /// One measurement, at once.
     pub async fn stats_once(&self, id: &str) -> Result<RawStats> {
         let path = format!("/containers/{}/stats?stream=0&one-shot=1", checked(id)?);
-        within(super::PLAIN, async {
-            read_json(self.get(&path).await?).await
-        })
-        .await
+        within(super::PLAIN, async { read_json(self.get(&path).await?).await }).await
     }
 }
 
@@ -262,10 +249,7 @@ impl Demux {
                 break;
             }
             self.buffer.advance(8);
-            frames.push(Ok(LogFrame {
-                stream,
-                bytes: self.buffer.split_to(length).freeze(),
-            }));
+            frames.push(Ok(LogFrame { stream, bytes: self.buffer.split_to(length).freeze() }));
         }
         frames
     }
@@ -275,16 +259,9 @@ impl Demux {
         if self.buffer.len() <= 8 {
             return None;
         }
-        let stream = if self.buffer[0] == 2 {
-            LogStream::Stderr
-        } else {
-            LogStream::Stdout
-        };
+        let stream = if self.buffer[0] == 2 { LogStream::Stderr } else { LogStream::Stdout };
         self.buffer.advance(8);
-        Some(LogFrame {
-            stream,
-            bytes: self.buffer.split().freeze(),
-        })
+        Some(LogFrame { stream, bytes: self.buffer.split().freeze() })
     }
 }
 
@@ -326,13 +303,7 @@ pub struct ExecHandle {
 impl Exec {
     /// Takes it apart into its terminal and its handle.
     pub fn into_parts(self) -> (TokioIo<Upgraded>, ExecHandle) {
-        (
-            self.terminal,
-            ExecHandle {
-                docker: self.docker,
-                id: self.id,
-            },
-        )
+        (self.terminal, ExecHandle { docker: self.docker, id: self.id })
     }
 }
 
@@ -353,10 +324,8 @@ impl ExecHandle {
             exit_code: Option<i64>,
         }
         let path = format!("/exec/{}/json", checked(&self.id)?);
-        let state: State = within(super::PLAIN, async {
-            read_json(self.docker.get(&path).await?).await
-        })
-        .await?;
+        let state: State =
+            within(super::PLAIN, async { read_json(self.docker.get(&path).await?).await }).await?;
         Ok(state.exit_code.filter(|_| !state.running))
     }
 }
@@ -469,10 +438,7 @@ pub(super) async fn pull(
     mut progress: impl FnMut(PullProgress) + Send,
 ) -> Result<()> {
     let reference = with_tag(reference);
-    let path = format!(
-        "/images/create?{}",
-        encode_query([("fromImage", reference.as_str())])
-    );
+    let path = format!("/images/create?{}", encode_query([("fromImage", reference.as_str())]));
     let auth = auth.map(|auth| {
         // The engine reads it as URL-safe base64.
         URL_SAFE.encode(
@@ -485,10 +451,7 @@ pub(super) async fn pull(
         )
     });
     let registry_auth = header::HeaderName::from_static("x-registry-auth");
-    let headers: Vec<_> = auth
-        .iter()
-        .map(|auth| (registry_auth.clone(), auth.as_str()))
-        .collect();
+    let headers: Vec<_> = auth.iter().map(|auth| (registry_auth.clone(), auth.as_str())).collect();
     let answer = docker.send(Method::POST, &path, empty(), &headers).await?;
     let mut lines = Box::pin(json_lines::<PullLine>(answer));
     let mut layers = Layers::default();
@@ -506,11 +469,7 @@ pub(super) async fn pull(
 /// A reference without tag and digest would pull every tag there is.
 fn with_tag(reference: &str) -> String {
     let last = reference.rsplit('/').next().unwrap_or(reference);
-    if last.contains([':', '@']) {
-        reference.to_owned()
-    } else {
-        format!("{reference}:latest")
-    }
+    if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
 }
 
 #[derive(Deserialize)]
@@ -569,26 +528,17 @@ impl Layers {
 }
 
 fn body_stream(answer: Response<Incoming>) -> impl Stream<Item = Result<Bytes>> + Send {
-    answer
-        .into_body()
-        .into_data_stream()
-        .map_err(|error| DockerError::from_chain(&error))
+    answer.into_body().into_data_stream().map_err(|error| DockerError::from_chain(&error))
 }
 
 /// A JSON value a line.
 fn json_lines<T: DeserializeOwned + Send + 'static>(
     answer: Response<Incoming>,
 ) -> impl Stream<Item = Result<T>> + Send {
-    let body: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> = Box::pin(
-        answer
-            .into_body()
-            .into_data_stream()
-            .map_err(io::Error::other),
-    );
-    let lines = FramedRead::new(
-        StreamReader::new(body),
-        LinesCodec::new_with_max_length(MAX_JSON_LINE),
-    );
+    let body: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> =
+        Box::pin(answer.into_body().into_data_stream().map_err(io::Error::other));
+    let lines =
+        FramedRead::new(StreamReader::new(body), LinesCodec::new_with_max_length(MAX_JSON_LINE));
     lines.filter_map(|line| {
         std::future::ready(match line {
             Ok(line) if line.trim().is_empty() => None,
@@ -616,39 +566,18 @@ mod tests {
         bytes.extend(frame(1, b""));
         for size in 1..bytes.len() {
             let mut demux = Demux::default();
-            let frames: Vec<LogFrame> = bytes
-                .chunks(size)
-                .flat_map(|c| demux.push(c))
-                .collect::<Result<_>>()
-                .unwrap();
+            let frames: Vec<LogFrame> =
+                bytes.chunks(size).flat_map(|c| demux.push(c)).collect::<Result<_>>().unwrap();
             assert_eq!(frames.len(), 3, "chunks of {size}");
             assert_eq!(frames[0].stream, LogStream::Stdout);
-            assert_eq!(
-                frames[1],
-                LogFrame {
-                    stream: LogStream::Stderr,
-                    bytes: "err\n".into()
-                }
-            );
+            assert_eq!(frames[1], LogFrame { stream: LogStream::Stderr, bytes: "err\n".into() });
         }
     }
 
     #[test]
     fn what_is_no_frame_is_an_error_and_no_memory() {
-        assert!(
-            Demux::default()
-                .push(b"hello, world")
-                .pop()
-                .unwrap()
-                .is_err()
-        );
-        assert!(
-            Demux::default()
-                .push(&[1, 0, 0, 0, 255, 0, 0, 0])
-                .pop()
-                .unwrap()
-                .is_err()
-        );
+        assert!(Demux::default().push(b"hello, world").pop().unwrap().is_err());
+        assert!(Demux::default().push(&[1, 0, 0, 0, 255, 0, 0, 0]).pop().unwrap().is_err());
     }
 
     #[test]
@@ -662,10 +591,7 @@ mod tests {
     #[test]
     fn references_without_tag_mean_latest() {
         assert_eq!(with_tag("nginx"), "nginx:latest");
-        assert_eq!(
-            with_tag("localhost:5000/nginx"),
-            "localhost:5000/nginx:latest"
-        );
+        assert_eq!(with_tag("localhost:5000/nginx"), "localhost:5000/nginx:latest");
         assert_eq!(with_tag("localhost:5000/nginx:1"), "localhost:5000/nginx:1");
         assert_eq!(with_tag("nginx@sha256:ab"), "nginx@sha256:ab");
     }
@@ -694,10 +620,6 @@ mod tests {
             last = now.fraction;
         }
         assert_eq!(last, 1.0);
-        assert!(
-            layers
-                .take(line("Pulling from x", "latest", 0, 0))
-                .is_none()
-        );
+        assert!(layers.take(line("Pulling from x", "latest", 0, 0)).is_none());
     }
 }

@@ -1,0 +1,22 @@
+# `make run` starts Drover; `make test` runs everything that .ci/run runs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run test bench lint sqlx
+
+help: ## Show these commands
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
+
+run: ## Install what is missing, build, and start Drover on http://localhost:8080
+	@scripts/run.sh
+
+test: ## Install what the tests need, and run them all
+	@scripts/test.sh
+
+bench: ## Measure speed and memory, and print the table
+	@scripts/bench.sh
+
+lint: ## Formatting, clippy, and the offline query data
+	@scripts/lint.sh
+
+sqlx: ## Write the offline query data anew (after a change of SQL)
+	@scripts/sqlx.sh
