@@ -57,7 +57,8 @@ pub struct Container {
     pub state: ContainerState,
     /// What its health check says; absent without one.
     pub health: Option<Health>,
-    /// In the engine's words, e.g. `Exited (137)`.
+    /// The state in the engine's words, without times (which would grow old): e.g. `Up (healthy)`,
+    /// `Exited (137)`.
     pub status: String,
     /// The exit code of the last run, when ended and known.
     pub exit_code: Option<i64>,
@@ -180,6 +181,14 @@ pub struct ContainerActionRequest {
     pub action: ContainerAction,
 }
 
+/// `PATCH …/containers/{container_id}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UpdateContainer {
+    /// A new name. Not for containers of stacks, which Drover names.
+    pub name: String,
+}
+
 /// A process in a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -214,7 +223,21 @@ pub struct Stats {
     pub pids: u64,
 }
 
-/// A message of the logs WebSocket, server to browser.
+/// A message of the stats WebSocket, server to browser, as text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum StatsMessage {
+    /// One a second. The first ones come at once when others watch too: up to two minutes back.
+    Stats(Stats),
+    /// There are no more, and why. The WebSocket closes after it.
+    End {
+        /// e.g. "The container does not run."
+        reason: String,
+    },
+}
+
+/// A message of the logs WebSocket, server to browser, as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]

@@ -193,6 +193,46 @@ pub struct UpdateHost {
     pub mode: Option<HostMode>,
 }
 
+/// The answer to `DELETE /v1/environments/{environment_id}/hosts/{host_id}`: what is left on the
+/// machine, which Drover no longer looks after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RemovedHost {
+    /// The names of the containers that Drover had made there, as last seen. Empty unless the
+    /// removal was forced.
+    pub remaining_containers: Vec<String>,
+}
+
+/// `GET …/hosts/{host_id}/usage`: what was in use lately, oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HostUsageHistory {
+    /// One every few seconds, for the last 15 minutes; gaps where the host was away.
+    pub items: Vec<HostUsage>,
+}
+
+/// Something that happened on a host, as its engine told it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HostEvent {
+    /// When.
+    pub at: Timestamp,
+    /// `container`, `image`, `volume`, `network` or `daemon`.
+    pub kind: String,
+    /// In the engine's words, e.g. `start`, `die`, `health_status: unhealthy`, `connect`.
+    pub action: String,
+    /// What it happened to: the engine's id, or a volume's name.
+    pub id: String,
+    /// Its name, for people.
+    pub name: String,
+    /// For events of networks and volumes: the container that was joined to it or taken from it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub container_id: Option<String>,
+    /// For `die`: the exit code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub exit_code: Option<i64>,
+}
+
 /// The answer to a test of a connection: what was tried, step by step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -233,6 +273,109 @@ pub struct Image {
     pub created_at: Timestamp,
     /// How many containers use it.
     pub containers: u32,
+}
+
+/// An image with all that its page shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ImageDetail {
+    /// What lists show.
+    #[serde(flatten)]
+    pub image: Image,
+    /// e.g. `amd64`
+    pub architecture: String,
+    /// e.g. `linux`
+    pub os: String,
+    /// What runs, before the command.
+    pub entrypoint: Vec<String>,
+    /// What runs when nothing else is asked for.
+    pub command: Vec<String>,
+    /// As whom; empty for root.
+    pub user: String,
+    /// Where.
+    pub working_dir: String,
+    /// The ports that it listens on, e.g. `80/tcp`.
+    pub ports: Vec<String>,
+    /// The names of the environment variables that it sets.
+    pub environment: Vec<String>,
+    /// Its labels.
+    pub labels: IndexMap<String, String>,
+    /// How many layers it has.
+    pub layers: u32,
+    /// The names of the containers that use it.
+    pub used_by: Vec<String>,
+}
+
+/// `POST …/images`: pulls an image onto the host. Answers `application/x-ndjson`: one
+/// [`PullMessage`] a line, the last one `done` or `failed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PullImage {
+    /// e.g. `registry.example.com/team/app:1.2`; without tag or digest: `latest`.
+    pub image: String,
+}
+
+/// A line of the answer to [`PullImage`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum PullMessage {
+    /// How far it is.
+    Progress {
+        /// From 0 to 1; never falls.
+        fraction: f64,
+        /// In words.
+        message: String,
+    },
+    /// The image is there.
+    Done {
+        /// Its id.
+        image_id: String,
+    },
+    /// It was not pulled.
+    Failed {
+        /// Stable: e.g. `image_not_found`, `registry_denied`, `disk_full`.
+        code: String,
+        /// What happened and what to do.
+        message: String,
+    },
+}
+
+/// `POST …/volumes`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CreateVolume {
+    /// Letters, digits, `_`, `.` and `-`.
+    pub name: String,
+    /// e.g. `local`, which is the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// For the driver. Options that mount a path of the host need the permission `host_takeover`.
+    #[serde(default)]
+    pub options: IndexMap<String, String>,
+    /// For people.
+    #[serde(default)]
+    pub labels: IndexMap<String, String>,
+}
+
+/// `POST …/networks`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CreateNetwork {
+    /// Letters, digits, `_`, `.` and `-`; unique on the host.
+    pub name: String,
+    /// e.g. `bridge`, which is the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// e.g. `10.7.0.0/24`; the engine picks one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet: Option<String>,
+    /// Without a way out.
+    #[serde(default)]
+    pub internal: bool,
+    /// For people.
+    #[serde(default)]
+    pub labels: IndexMap<String, String>,
 }
 
 /// A volume on a host.

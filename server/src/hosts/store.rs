@@ -1,0 +1,172 @@
+//! The table of hosts.
+
+use drover_api::{Endpoint, HostFacts};
+use indexmap::IndexMap;
+use sqlx::{PgConnection, PgPool, types::Json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::model::{self, HostRow};
+
+type Labels = IndexMap<String, String>;
+
+/// Why a row is no host.
+#[derive(Debug, thiserror::Error)]
+#[error("the mode `{0}` of a host is unknown")]
+struct UnknownMode(String);
+
+/// A row as it is stored.
+struct Row {
+    id: Uuid,
+    environment_id: Uuid,
+    name: String,
+    labels: Json<Labels>,
+    endpoint: Json<Endpoint>,
+    tls: Option<Vec<u8>>,
+    mode: String,
+    facts: Option<Json<HostFacts>>,
+    last_contact_at: Option<OffsetDateTime>,
+    created_at: OffsetDateTime,
+    version: i64,
+}
+
+impl TryFrom<Row> for HostRow {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> sqlx::Result<Self> {
+        let mode = model::parse_mode(&row.mode)
+            .ok_or_else(|| sqlx::Error::Decode(UnknownMode(row.mode).into()))?;
+        Ok(Self {
+            id: row.id,
+            environment_id: row.environment_id,
+            name: row.name,
+            labels: row.labels.0,
+            endpoint: row.endpoint.0,
+            tls: row.tls,
+            mode,
+            facts: row.facts.map(|facts| facts.0),
+            last_contact_at: row.last_contact_at,
+            created_at: row.created_at,
+            version: row.version,
+        })
+    }
+}
+
+/// All hosts of all environments, or one.
+async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<HostRow>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT id, environment_id, name::text AS "name!", labels AS "labels: Json<Labels>",
+               endpoint AS "endpoint: Json<Endpoint>", tls, mode,
+               facts AS "facts: Json<HostFacts>", last_contact_at, created_at, version
+           FROM hosts WHERE $1::uuid IS NULL OR id = $1 ORDER BY id"#,
+        id
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(HostRow::try_from).collect()
+}
+
+/// All hosts of all environments.
+pub async fn all(db: &PgPool) -> sqlx::Result<Vec<HostRow>> {
+    select(db, None).await
+}
+
+/// A host, if it is in this environment.
+pub async fn get(db: &PgPool, environment_id: Uuid, id: Uuid) -> sqlx::Result<Option<HostRow>> {
+    Ok(select(db, Some(id)).await?.pop().filter(|row| row.environment_id == environment_id))
+}
+
+/// Adds a host, and answers its id.
+pub async fn insert(
+    db: &PgPool,
+    environment_id: Uuid,
+    name: &str,
+    labels: &Labels,
+    endpoint: &Endpoint,
+    tls: Option<&[u8]>,
+) -> sqlx::Result<Uuid> {
+    let id = Uuid::now_v7();
+    sqlx::query!(
+        "INSERT INTO hosts (id, environment_id, name, labels, endpoint, tls, mode)
+         VALUES ($1, $2, $3::text::citext, $4, $5, $6, 'active')",
+        id,
+        environment_id,
+        name,
+        Json(labels) as _,
+        Json(endpoint) as _,
+        tls
+    )
+    .execute(db)
+    .await?;
+    Ok(id)
+}
+
+/// Locks a host's row until the transaction ends, and answers its version.
+pub async fn lock(
+    tx: &mut PgConnection,
+    environment_id: Uuid,
+    id: Uuid,
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        "SELECT version FROM hosts WHERE id = $1 AND environment_id = $2 FOR UPDATE",
+        id,
+        environment_id
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Writes all that a person can change.
+pub async fn update(tx: &mut PgConnection, row: &HostRow) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE hosts SET name = $2::text::citext, labels = $3, endpoint = $4, tls = $5, mode = $6,
+             version = version + 1
+         WHERE id = $1",
+        row.id,
+        row.name,
+        Json(&row.labels) as _,
+        Json(&row.endpoint) as _,
+        row.tls,
+        model::mode_name(row.mode)
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes a host; false when it was gone already.
+pub async fn delete(db: &PgPool, environment_id: Uuid, id: Uuid) -> sqlx::Result<bool> {
+    let gone = sqlx::query!(
+        "DELETE FROM hosts WHERE id = $1 AND environment_id = $2",
+        id,
+        environment_id
+    )
+    .execute(db)
+    .await?;
+    Ok(gone.rows_affected() == 1)
+}
+
+/// Keeps what a host's engine said of itself.
+pub async fn set_facts(db: &PgPool, id: Uuid, facts: &HostFacts) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE hosts SET facts = $2, last_contact_at = now() WHERE id = $1",
+        id,
+        Json(facts) as _
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Keeps when a host was last heard of.
+pub async fn set_last_contact(db: &PgPool, id: Uuid, at: OffsetDateTime) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE hosts SET last_contact_at = greatest(last_contact_at, $2) WHERE id = $1",
+        id,
+        at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
