@@ -31,6 +31,7 @@ use crate::{
     environments,
     error::{Error, Result},
     events::{self, Bus},
+    hosts::{self, Hosts},
     openapi,
     secrets::{Cipher, CipherError},
     settings, users, web,
@@ -65,6 +66,8 @@ pub struct AppState {
     pub identities: Arc<Identities>,
     /// Live changes.
     pub events: Bus,
+    /// The hosts, and what is on them.
+    pub hosts: Hosts,
     /// Prometheus metrics.
     pub metrics: PrometheusHandle,
     /// The OpenAPI document, as JSON.
@@ -81,6 +84,7 @@ impl App {
         Self(Arc::new(AppState {
             identities: Arc::new(Identities::new(db.clone(), sessions.clone())),
             events: Bus::new(db.clone()),
+            hosts: Hosts::new(),
             openapi: openapi::document(),
             started_at: OffsetDateTime::now_utc(),
             settings,
@@ -93,6 +97,7 @@ impl App {
 
     /// Starts the tasks that every domain runs beside requests.
     pub fn spawn_tasks(&self) {
+        hosts::spawn(self.clone());
         let app = self.clone();
         tokio::spawn(async move {
             let identities = app.identities.clone();
@@ -154,6 +159,7 @@ pub fn api_router() -> OpenApiRouter<App> {
         .merge(events::router())
         .merge(audit::router())
         .merge(settings::router())
+        .merge(hosts::router())
 }
 
 /// The whole service.

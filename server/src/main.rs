@@ -11,7 +11,7 @@ use drover_server::{
     app::{self, App},
     auth,
     config::{CatalogCommand, Cli, Command, LogFormat, Settings},
-    database, environments, openapi,
+    database, environments, hosts, openapi,
 };
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
@@ -77,7 +77,9 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let cipher = app::cipher(&settings)?;
     app::check_key(&database.pool, &cipher).await?;
     let app = App::new(settings, database.pool.clone(), cipher, metrics);
-    environments::ensure_default(&app.db).await?;
+    if let Some(environment) = environments::ensure_default(&app.db).await? {
+        hosts::ensure_local_host(&app, environment, &app.settings.docker_socket).await?;
+    }
     app.spawn_tasks();
     let setup_link = auth::announce_setup(&app).await?;
     announce(&app, setup_link.as_deref());

@@ -237,7 +237,8 @@ async fn record(
         return;
     }
     let outcome = match status.as_u16() {
-        200..=399 => AuditOutcome::Success,
+        // 101: a WebSocket.
+        101 | 200..=399 => AuditOutcome::Success,
         401 | 403 | 429 => AuditOutcome::Denied,
         _ => AuditOutcome::Failure,
     };

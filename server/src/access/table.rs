@@ -124,11 +124,40 @@ pub const RULES: &[Rule] = &[
     read("/v1/environments/{environment_id}/audit", In(ManageEnvironment)),
     read("/v1/settings", Admin),
     write("PATCH", "/v1/settings", Admin, "settings.update"),
+    // hosts
+    read("/v1/environments/{environment_id}/hosts", In(View)),
+    write("POST", "/v1/environments/{environment_id}/hosts", In(ManageHosts), "host.create"),
+    ask("/v1/environments/{environment_id}/hosts/test", In(ManageHosts)),
+    read("/v1/environments/{environment_id}/hosts/{host_id}", In(View)),
+    write("PATCH", "/v1/environments/{environment_id}/hosts/{host_id}", In(ManageHosts), "host.update"),
+    write("DELETE", "/v1/environments/{environment_id}/hosts/{host_id}", In(ManageHosts), "host.remove"),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/usage", In(View)),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/events", In(View)),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/images", In(View)),
+    write("POST", "/v1/environments/{environment_id}/hosts/{host_id}/images", In(Deploy), "image.pull"),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/images/{image_id}", In(View)),
+    write("DELETE", "/v1/environments/{environment_id}/hosts/{host_id}/images/{image_id}", In(Deploy), "image.remove"),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/volumes", In(View)),
+    write("POST", "/v1/environments/{environment_id}/hosts/{host_id}/volumes", In(Deploy), "volume.create"),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/volumes/{volume_name}", In(View)),
+    write("DELETE", "/v1/environments/{environment_id}/hosts/{host_id}/volumes/{volume_name}", In(Deploy), "volume.remove"),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/networks", In(View)),
+    write("POST", "/v1/environments/{environment_id}/hosts/{host_id}/networks", In(ManageHosts), "network.create"),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/networks/{network_id}", In(View)),
+    write("DELETE", "/v1/environments/{environment_id}/hosts/{host_id}/networks/{network_id}", In(ManageHosts), "network.remove"),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/prune", In(View)),
+    write("POST", "/v1/environments/{environment_id}/hosts/{host_id}/prune", In(Deploy), "host.prune"),
+    read("/v1/environments/{environment_id}/containers", In(View)),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/containers/{container_id}", In(View)),
+    write("PATCH", "/v1/environments/{environment_id}/hosts/{host_id}/containers/{container_id}", In(Deploy), "container.rename"),
+    write("DELETE", "/v1/environments/{environment_id}/hosts/{host_id}/containers/{container_id}", In(Deploy), "container.remove"),
+    write("POST", "/v1/environments/{environment_id}/hosts/{host_id}/containers/{container_id}/actions", In(Deploy), "container.act"),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/containers/{container_id}/processes", In(View)),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/containers/{container_id}/logs", In(View)),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/containers/{container_id}/logs/ws", In(View)),
+    write("GET", "/v1/environments/{environment_id}/hosts/{host_id}/containers/{container_id}/exec/ws", In(Deploy), "container.exec"),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/containers/{container_id}/stats/ws", In(View)),
 ];
-
-// Keeps the short names above honest while a domain that uses them is not compiled in.
-const _: (Permission, Permission) = (Deploy, ManageHosts);
-const _: fn(&'static str, Needs) -> Rule = ask;
 
 /// The rule of a route, if the table knows it.
 pub fn rule(method: &Method, path: &str) -> Option<&'static Rule> {

@@ -11,7 +11,7 @@ use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{self, AtomicU64},
     },
     time::Instant,
@@ -51,6 +51,8 @@ pub struct Entry {
     pub ports: Box<[Port]>,
     /// What of Drover's it is; `None` for containers that Drover did not make.
     pub owner: Option<Box<Owner>>,
+    /// Made by another environment or installation of Drover: hands off.
+    pub foreign: bool,
     /// The named volumes that it has mounted.
     pub volumes: Box<[Arc<str>]>,
     /// The names of its networks.
@@ -221,18 +223,12 @@ impl Field {
 
     /// The field of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, field)| *field)
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, field)| *field)
     }
 
     fn compare(self, a: &Entry, b: &Entry) -> Ordering {
         fn owner(entry: &Entry) -> (&str, &str) {
-            entry
-                .owner
-                .as_deref()
-                .map_or(("", ""), |o| (&o.stack_name, &o.service))
+            entry.owner.as_deref().map_or(("", ""), |o| (&o.stack_name, &o.service))
         }
         match self {
             Self::Name => natural(&a.name, &b.name),
@@ -283,25 +279,15 @@ impl ContainerQuery {
     fn matches(&self, entry: &Entry) -> bool {
         (self.states.is_empty() || self.states.contains(&entry.state))
             && self.host.is_none_or(|host| entry.host.id == host)
-            && self
-                .managed
-                .is_none_or(|managed| entry.owner.is_some() == managed)
-            && self
-                .health
-                .is_none_or(|health| entry.health == Some(health))
+            && self.managed.is_none_or(|managed| entry.owner.is_some() == managed)
+            && self.health.is_none_or(|health| entry.health == Some(health))
             && self
                 .stack
                 .is_none_or(|stack| entry.owner.as_deref().is_some_and(|o| o.stack_id == stack))
             && self.service.as_deref().is_none_or(|service| {
-                entry
-                    .owner
-                    .as_deref()
-                    .is_some_and(|o| *o.service == *service)
+                entry.owner.as_deref().is_some_and(|o| *o.service == *service)
             })
-            && self
-                .text
-                .as_deref()
-                .is_none_or(|text| entry.matches_text(text))
+            && self.text.as_deref().is_none_or(|text| entry.matches_text(text))
     }
 }
 
@@ -391,10 +377,7 @@ impl Index {
         if known.is_some_and(|known| *known.host.name == *name) {
             return;
         }
-        let host_ref = Arc::new(HostRef {
-            id: host,
-            name: name.into(),
-        });
+        let host_ref = Arc::new(HostRef { id: host, name: name.into() });
         match rows.hosts.get_mut(&host) {
             None => {
                 let new = HostRows {
@@ -464,16 +447,9 @@ impl Index {
             return Vec::new();
         };
         let ids: HashSet<Arc<str>> = found.iter().map(|entry| entry.id.clone()).collect();
-        let gone: Vec<Arc<str>> = known
-            .by_id
-            .keys()
-            .filter(|id| !ids.contains(*id))
-            .cloned()
-            .collect();
-        let new = found
-            .iter()
-            .filter(|entry| !known.by_id.contains_key(&entry.id))
-            .count();
+        let gone: Vec<Arc<str>> =
+            known.by_id.keys().filter(|id| !ids.contains(*id)).cloned().collect();
+        let new = found.iter().filter(|entry| !known.by_id.contains_key(&entry.id)).count();
         if gone.len() + new > BULK {
             rows.orders.clear();
         }
@@ -529,19 +505,13 @@ impl Index {
         let Some(host) = rows.hosts.get(&host) else {
             return Vec::new();
         };
-        host.by_id
-            .values()
-            .filter_map(|slot| rows.slots[*slot as usize].clone())
-            .collect()
+        host.by_id.values().filter_map(|slot| rows.slots[*slot as usize].clone()).collect()
     }
 
     /// All containers of a stack, over all hosts of the environment.
     pub fn of_stack(&self, environment: Uuid, stack: Uuid) -> Vec<Arc<Entry>> {
         self.select(environment, |entry| {
-            entry
-                .owner
-                .as_deref()
-                .is_some_and(|owner| owner.stack_id == stack)
+            entry.owner.as_deref().is_some_and(|owner| owner.stack_id == stack)
         })
     }
 
@@ -551,12 +521,7 @@ impl Index {
             return Vec::new();
         };
         let rows = read(&environment.rows);
-        rows.slots
-            .iter()
-            .flatten()
-            .filter(|entry| wanted(entry))
-            .cloned()
-            .collect()
+        rows.slots.iter().flatten().filter(|entry| wanted(entry)).cloned().collect()
     }
 
     /// A host's containers by state.
@@ -569,16 +534,9 @@ impl Index {
     /// How fresh an environment's part of the index is.
     pub fn freshness(&self, environment: Uuid) -> Freshness {
         let Some(environment) = self.environment(environment) else {
-            return Freshness {
-                revision: 0,
-                age_ms: 0,
-            };
+            return Freshness { revision: 0, age_ms: 0 };
         };
-        let away = read(&environment.rows)
-            .hosts
-            .values()
-            .filter_map(|host| host.away_since)
-            .min();
+        let away = read(&environment.rows).hosts.values().filter_map(|host| host.away_since).min();
         Freshness {
             revision: environment.revision(),
             age_ms: away.map_or(0, |since| since.elapsed().as_millis() as u64),
@@ -588,21 +546,13 @@ impl Index {
     /// Filters, sorts and cuts.
     pub fn query(&self, environment: Uuid, query: &ContainerQuery) -> Page {
         let Some(environment) = self.environment(environment) else {
-            return Page {
-                rows: Vec::new(),
-                total: 0,
-                revision: 0,
-            };
+            return Page { rows: Vec::new(), total: 0, revision: 0 };
         };
         let (field, descending) = query.sort.first().copied().unwrap_or((Field::Name, false));
         let rows = environment.rows_ordered_by(field);
         let revision = environment.revision();
         let Some(order) = rows.orders.get(&field) else {
-            return Page {
-                rows: Vec::new(),
-                total: 0,
-                revision,
-            };
+            return Page { rows: Vec::new(), total: 0, revision };
         };
         let matching = order
             .iter()
@@ -613,22 +563,10 @@ impl Index {
             drop(rows);
             found.sort_by(|a, b| compare_by(&query.sort, a, b));
             let total = found.len();
-            let rows = found
-                .into_iter()
-                .skip(query.offset)
-                .take(query.limit)
-                .collect();
-            return Page {
-                rows,
-                total,
-                revision,
-            };
+            let rows = found.into_iter().skip(query.offset).take(query.limit).collect();
+            return Page { rows, total, revision };
         }
-        let mut page = Page {
-            rows: Vec::new(),
-            total: 0,
-            revision,
-        };
+        let mut page = Page { rows: Vec::new(), total: 0, revision };
         let end = query.offset.saturating_add(query.limit);
         let mut take = |entry: &Arc<Entry>| {
             if (query.offset..end).contains(&page.total) {
@@ -646,36 +584,37 @@ impl Index {
     }
 
     /// The whole answer to a list, as JSON. `key` is the request's query string, `parse` makes the
-    /// query of it and is called only when there is no answer of this revision yet.
+    /// query of it and is called only when there is no answer of this revision yet. With `brotli`
+    /// the answer may come compressed.
     pub fn page_bytes<E>(
         &self,
         environment: Uuid,
         key: &str,
+        brotli: bool,
         parse: impl FnOnce() -> Result<ContainerQuery, E>,
-    ) -> Result<Bytes, E> {
+    ) -> Result<PageBytes, E> {
         let freshness = self.freshness(environment);
-        // While a host is away the age grows with each answer.
-        let keep = freshness.age_ms == 0 && key.len() <= 1024;
-        if keep && let Some(bytes) = lock(&self.pages).get(environment, key, freshness.revision) {
-            return Ok(bytes);
-        }
-        let query = parse()?;
-        let page = self.query(environment, &query);
-        let next = query.offset.saturating_add(query.limit);
-        let list = List {
-            items: page.rows.iter().map(|entry| entry.to_api()).collect(),
-            next_cursor: (next < page.total).then(|| next.to_string()),
-            total: page.total as u64,
-            freshness: Some(Freshness {
-                revision: page.revision,
-                ..freshness
-            }),
+        let kept = lock(&self.pages).get(environment, key, freshness.revision);
+        let kept = match kept {
+            Some(kept) => kept,
+            None => {
+                let query = parse()?;
+                let page = self.query(environment, &query);
+                let fresh = Arc::new(KeptPage::new(&query, &page));
+                if key.len() <= LONGEST_KEY {
+                    lock(&self.pages).put(environment, key, fresh.clone());
+                }
+                fresh
+            }
         };
-        let bytes = Bytes::from(serde_json::to_vec(&list).unwrap_or_default());
-        if keep {
-            lock(&self.pages).put(environment, key, page.revision, bytes.clone());
+        if freshness.age_ms > 0 {
+            // A host is away: the age grows with each answer.
+            return Ok(PageBytes { bytes: kept.with_age(freshness.age_ms), brotli: false });
         }
-        Ok(bytes)
+        if brotli && kept.plain.len() > LEAST_COMPRESSED {
+            return Ok(PageBytes { bytes: kept.compressed().clone(), brotli: true });
+        }
+        Ok(PageBytes { bytes: kept.plain.clone(), brotli: false })
     }
 
     /// Makes an entry of what an engine's list says. `environment` decides whether Drover's labels
@@ -701,12 +640,8 @@ impl Index {
             .collect();
         // Engines tell them in no order, which would look like a change each time.
         ports.sort_unstable();
-        let mut networks: Vec<Arc<str>> = summary
-            .network_settings
-            .networks
-            .keys()
-            .map(|name| names.share(name))
-            .collect();
+        let mut networks: Vec<Arc<str>> =
+            summary.network_settings.networks.keys().map(|name| names.share(name)).collect();
         networks.sort_unstable();
         let mut volumes: Vec<Arc<str>> = summary
             .mounts
@@ -715,10 +650,7 @@ impl Index {
             .map(|mount| names.share(&mount.name))
             .collect();
         volumes.sort_unstable();
-        let name = summary
-            .names
-            .first()
-            .map_or("", |name| name.trim_start_matches('/'));
+        let name = summary.names.first().map_or("", |name| name.trim_start_matches('/'));
         let ended = matches!(state, ContainerState::Exited | ContainerState::Restarting);
         Entry {
             id: summary.id.as_str().into(),
@@ -731,6 +663,7 @@ impl Index {
             exit_code: ended.then(|| parse_exit_code(&summary.status)).flatten(),
             created: summary.created,
             ports: ports.into(),
+            foreign: owner.is_none() && summary.labels.contains_key(labels::STACK),
             owner: owner.map(Box::new),
             volumes: volumes.into(),
             networks: networks.into(),
@@ -739,13 +672,7 @@ impl Index {
 
     /// The shared id and name of a host that [`Index::set_host`] has made known.
     pub fn host_ref(&self, environment: Uuid, host: Uuid) -> Option<Arc<HostRef>> {
-        Some(
-            read(&self.environment(environment)?.rows)
-                .hosts
-                .get(&host)?
-                .host
-                .clone(),
-        )
+        Some(read(&self.environment(environment)?.rows).hosts.get(&host)?.host.clone())
     }
 
     fn environment(&self, id: Uuid) -> Option<Arc<Environment>> {
@@ -775,7 +702,8 @@ impl Environment {
         self.revision.load(atomic::Ordering::Acquire)
     }
 
-    /// To be called while the rows are locked, so that no reader sees new rows at an old revision.
+    /// To be called after the rows have changed. A reader may then see new rows at the old
+    /// revision, and reads once more than needed; never old rows at the new one.
     fn changed(&self) {
         self.revision.fetch_add(1, atomic::Ordering::AcqRel);
     }
@@ -911,6 +839,82 @@ impl Names {
     }
 }
 
+/// A whole answer to a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageBytes {
+    /// JSON.
+    pub bytes: Bytes,
+    /// Whether it is compressed.
+    pub brotli: bool,
+}
+
+/// Longer query strings are not worth keeping an answer for.
+const LONGEST_KEY: usize = 1024;
+/// Shorter answers are not compressed.
+const LEAST_COMPRESSED: usize = 1024;
+
+/// A whole answer, made once for its revision.
+struct KeptPage {
+    revision: u64,
+    /// As long as all hosts are connected.
+    plain: Bytes,
+    /// Where in `plain` the freshness begins.
+    freshness_at: usize,
+    compressed: OnceLock<Bytes>,
+}
+
+impl KeptPage {
+    fn new(query: &ContainerQuery, page: &Page) -> Self {
+        let next = query.offset.saturating_add(query.limit);
+        let list = List {
+            items: page.rows.iter().map(|entry| entry.to_api()).collect(),
+            next_cursor: (next < page.total).then(|| next.to_string()),
+            total: page.total as u64,
+            freshness: None,
+        };
+        let mut plain = serde_json::to_vec(&list).unwrap_or_default();
+        // The freshness is the last field, so that it can be put in its place alone.
+        plain.pop();
+        let freshness_at = plain.len();
+        plain.extend_from_slice(&freshness_json(page.revision, 0));
+        Self {
+            revision: page.revision,
+            plain: plain.into(),
+            freshness_at,
+            compressed: OnceLock::new(),
+        }
+    }
+
+    fn with_age(&self, age_ms: u64) -> Bytes {
+        let mut bytes = self.plain[..self.freshness_at].to_vec();
+        bytes.extend_from_slice(&freshness_json(self.revision, age_ms));
+        bytes.into()
+    }
+
+    fn compressed(&self) -> &Bytes {
+        self.compressed.get_or_init(|| {
+            let mut out = Vec::new();
+            let params = brotli::enc::BrotliEncoderParams { quality: 4, ..Default::default() };
+            // Writing into memory does not fail; an empty answer would be seen at once.
+            let _ = brotli::BrotliCompress(&mut &self.plain[..], &mut out, &params);
+            out.into()
+        })
+    }
+
+    /// With room for the compressed form.
+    fn cost(&self) -> usize {
+        self.plain.len() + self.plain.len() / 4
+    }
+}
+
+fn freshness_json(revision: u64, age_ms: u64) -> Vec<u8> {
+    let freshness = Freshness { revision, age_ms };
+    let mut json = b",\"freshness\":".to_vec();
+    json.extend(serde_json::to_vec(&freshness).unwrap_or_default());
+    json.push(b'}');
+    json
+}
+
 /// Whole answers, kept until their environment's revision moves on or there are too many.
 struct Pages {
     by_environment: HashMap<Uuid, HashMap<Box<str>, Kept>>,
@@ -920,45 +924,35 @@ struct Pages {
 }
 
 struct Kept {
-    revision: u64,
-    bytes: Bytes,
+    page: Arc<KeptPage>,
     used: u64,
 }
 
 impl Pages {
     fn new(most_bytes: usize) -> Self {
-        Self {
-            by_environment: HashMap::new(),
-            bytes: 0,
-            most_bytes,
-            clock: 0,
-        }
+        Self { by_environment: HashMap::new(), bytes: 0, most_bytes, clock: 0 }
     }
 
-    fn get(&mut self, environment: Uuid, key: &str, revision: u64) -> Option<Bytes> {
+    fn get(&mut self, environment: Uuid, key: &str, revision: u64) -> Option<Arc<KeptPage>> {
         let kept = self.by_environment.get_mut(&environment)?.get_mut(key)?;
-        if kept.revision != revision {
+        if kept.page.revision != revision {
             return None;
         }
         self.clock += 1;
         kept.used = self.clock;
-        Some(kept.bytes.clone())
+        Some(kept.page.clone())
     }
 
-    fn put(&mut self, environment: Uuid, key: &str, revision: u64, bytes: Bytes) {
-        if bytes.len() > self.most_bytes / 8 {
+    fn put(&mut self, environment: Uuid, key: &str, page: Arc<KeptPage>) {
+        if page.cost() > self.most_bytes / 8 {
             return;
         }
         self.clock += 1;
-        self.bytes += bytes.len();
-        let kept = Kept {
-            revision,
-            bytes,
-            used: self.clock,
-        };
+        self.bytes += page.cost();
+        let kept = Kept { page, used: self.clock };
         let pages = self.by_environment.entry(environment).or_default();
         if let Some(old) = pages.insert(key.into(), kept) {
-            self.bytes -= old.bytes.len();
+            self.bytes -= old.page.cost();
         }
         if self.bytes > self.most_bytes {
             self.sweep();
@@ -967,11 +961,8 @@ impl Pages {
 
     /// Drops the half that was used longest ago.
     fn sweep(&mut self) {
-        let mut used: Vec<u64> = self
-            .by_environment
-            .values()
-            .flat_map(|pages| pages.values().map(|k| k.used))
-            .collect();
+        let mut used: Vec<u64> =
+            self.by_environment.values().flat_map(|pages| pages.values().map(|k| k.used)).collect();
         used.sort_unstable();
         let keep_from = used.get(used.len() / 2).copied().unwrap_or_default();
         for pages in self.by_environment.values_mut() {
@@ -981,7 +972,7 @@ impl Pages {
         self.bytes = self
             .by_environment
             .values()
-            .flat_map(|pages| pages.values().map(|kept| kept.bytes.len()))
+            .flat_map(|pages| pages.values().map(|kept| kept.page.cost()))
             .sum();
     }
 }
@@ -1045,10 +1036,7 @@ fn natural(a: &str, b: &str) -> Ordering {
 
 /// The digits at the beginning, without leading zeros, and what follows.
 fn split_number(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text
-        .iter()
-        .position(|b| !b.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
     let (number, rest) = text.split_at(end);
     let zeros = number.iter().take_while(|b| **b == b'0').count();
     (&number[zeros..], rest)
@@ -1061,9 +1049,7 @@ fn contains_ignoring_case(text: &str, needle: &str) -> bool {
     }
     let (text, needle) = (text.as_bytes(), needle.as_bytes());
     needle.is_empty()
-        || text
-            .windows(needle.len())
-            .any(|window| window.eq_ignore_ascii_case(needle))
+        || text.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
 }
 
 // A panic while a lock was held leaves rows that are still whole: go on.
@@ -1107,23 +1093,12 @@ mod tests {
 
     fn put(index: &Index, id: &str, name: &str, state: &str) -> Option<IndexChange> {
         let host = index.host_ref(ENVIRONMENT, HOST).unwrap();
-        index.upsert(
-            ENVIRONMENT,
-            index.entry(ENVIRONMENT, &host, summary(id, name, state)),
-        )
+        index.upsert(ENVIRONMENT, index.entry(ENVIRONMENT, &host, summary(id, name, state)))
     }
 
     fn names(index: &Index, query: ContainerQuery) -> Vec<String> {
-        let query = ContainerQuery {
-            limit: 1000,
-            ..query
-        };
-        index
-            .query(ENVIRONMENT, &query)
-            .rows
-            .iter()
-            .map(|row| row.name.to_string())
-            .collect()
+        let query = ContainerQuery { limit: 1000, ..query };
+        index.query(ENVIRONMENT, &query).rows.iter().map(|row| row.name.to_string()).collect()
     }
 
     #[test]
@@ -1140,38 +1115,21 @@ mod tests {
         put(&index, "aaaaaaaa1", "web-10", "running");
         put(&index, "bbbbbbbb1", "web-9", "exited");
         put(&index, "cccccccc1", "DB", "running");
-        assert_eq!(
-            names(&index, ContainerQuery::default()),
-            ["DB", "web-9", "web-10"]
-        );
-        let descending = ContainerQuery {
-            sort: vec![(Field::Name, true)],
-            ..Default::default()
-        };
+        assert_eq!(names(&index, ContainerQuery::default()), ["DB", "web-9", "web-10"]);
+        let descending = ContainerQuery { sort: vec![(Field::Name, true)], ..Default::default() };
         assert_eq!(names(&index, descending), ["web-10", "web-9", "DB"]);
-        let running = ContainerQuery {
-            states: vec![ContainerState::Running],
-            ..Default::default()
-        };
+        let running =
+            ContainerQuery { states: vec![ContainerState::Running], ..Default::default() };
         assert_eq!(names(&index, running), ["DB", "web-10"]);
-        let text = ContainerQuery {
-            text: Some("db".into()),
-            ..Default::default()
-        };
+        let text = ContainerQuery { text: Some("db".into()), ..Default::default() };
         assert_eq!(names(&index, text), ["DB"]);
         let two = ContainerQuery {
             sort: vec![(Field::State, true), (Field::Name, false)],
             ..Default::default()
         };
         assert_eq!(names(&index, two), ["web-9", "DB", "web-10"]);
-        assert_eq!(
-            &*index.find(ENVIRONMENT, HOST, "web-9").unwrap().id,
-            "bbbbbbbb1"
-        );
-        assert_eq!(
-            &*index.find(ENVIRONMENT, HOST, "cccccccc").unwrap().name,
-            "DB"
-        );
+        assert_eq!(&*index.find(ENVIRONMENT, HOST, "web-9").unwrap().id, "bbbbbbbb1");
+        assert_eq!(&*index.find(ENVIRONMENT, HOST, "cccccccc").unwrap().name, "DB");
         assert!(index.find(ENVIRONMENT, HOST, "cccc").is_none());
         let counts = index.counts(ENVIRONMENT, HOST);
         assert_eq!((counts.running, counts.stopped), (2, 1));
@@ -1182,22 +1140,10 @@ mod tests {
         let index = index();
         put(&index, "a", "a", "exited");
         put(&index, "b", "b", "running");
-        let page = index.query(
-            ENVIRONMENT,
-            &ContainerQuery {
-                limit: 9,
-                ..Default::default()
-            },
-        );
+        let page = index.query(ENVIRONMENT, &ContainerQuery { limit: 9, ..Default::default() });
         let rows: Vec<Container> = page.rows.iter().map(|row| row.to_api()).collect();
-        assert_eq!(
-            (rows[0].exit_code, rows[0].status.as_str()),
-            (Some(137), "Exited (137)")
-        );
-        assert_eq!(
-            (rows[1].exit_code, rows[1].status.as_str()),
-            (None, "Up (healthy)")
-        );
+        assert_eq!((rows[0].exit_code, rows[0].status.as_str()), (Some(137), "Exited (137)"));
+        assert_eq!((rows[1].exit_code, rows[1].status.as_str()), (None, "Up (healthy)"));
         assert_eq!(rows[1].health, Some(Health::Healthy));
     }
 
@@ -1217,26 +1163,40 @@ mod tests {
         let index = index();
         put(&index, "a", "a", "running");
         let get = |parse: bool| {
-            index.page_bytes(ENVIRONMENT, "limit=5", || {
-                if parse {
-                    Ok(ContainerQuery {
-                        limit: 5,
-                        ..Default::default()
-                    })
-                } else {
-                    Err(())
-                }
+            index.page_bytes(ENVIRONMENT, "limit=5", false, || {
+                if parse { Ok(ContainerQuery { limit: 5, ..Default::default() }) } else { Err(()) }
             })
         };
         let first = get(true).unwrap();
-        assert_eq!(get(false), Ok(first.clone()));
+        assert_eq!(get(false), Ok(first));
         put(&index, "b", "b", "running");
         assert_eq!(get(false), Err(()));
-        let list: List<Container> = serde_json::from_slice(&get(true).unwrap()).unwrap();
-        assert_eq!(
-            (list.items.len(), list.total, list.freshness.unwrap().age_ms),
-            (2, 2, 0)
-        );
+        let list: List<Container> = serde_json::from_slice(&get(true).unwrap().bytes).unwrap();
+        assert_eq!((list.items.len(), list.total, list.freshness.unwrap().age_ms), (2, 2, 0));
+
+        // While a host is away the rows are still kept; the age is new each time.
+        let since = Instant::now() - std::time::Duration::from_secs(5);
+        index.set_away(ENVIRONMENT, HOST, Some(since));
+        let list: List<Container> = serde_json::from_slice(&get(false).unwrap().bytes).unwrap();
+        assert_eq!(list.items.len(), 2);
+        assert!(list.freshness.unwrap().age_ms >= 5000);
+    }
+
+    #[test]
+    fn a_page_can_come_compressed() {
+        let index = index();
+        for number in 0..100 {
+            put(&index, &format!("id-{number}"), &format!("web-{number}"), "running");
+        }
+        let get = |brotli| {
+            let query = ContainerQuery { limit: 100, ..Default::default() };
+            index.page_bytes(ENVIRONMENT, "", brotli, || Ok::<_, ()>(query)).unwrap()
+        };
+        let (plain, compressed) = (get(false), get(true));
+        assert!(compressed.brotli && compressed.bytes.len() * 4 < plain.bytes.len());
+        let mut back = Vec::new();
+        brotli::BrotliDecompress(&mut &compressed.bytes[..], &mut back).unwrap();
+        assert_eq!(back, plain.bytes);
     }
 
     #[test]
@@ -1249,18 +1209,16 @@ mod tests {
 
     #[test]
     fn kept_pages_stay_within_bounds() {
-        let mut pages = Pages::new(1000);
+        let page = Page { rows: Vec::new(), total: 0, revision: 1 };
+        let page = Arc::new(KeptPage::new(&ContainerQuery::default(), &page));
+        let mut pages = Pages::new(page.cost() * 10);
         for number in 0..100 {
-            pages.put(
-                ENVIRONMENT,
-                &number.to_string(),
-                1,
-                Bytes::from(vec![0; 100]),
-            );
-            assert!(pages.bytes <= 1000);
+            pages.put(ENVIRONMENT, &number.to_string(), page.clone());
+            assert!(pages.bytes <= page.cost() * 10);
         }
         assert!(pages.get(ENVIRONMENT, "99", 1).is_some());
         assert!(pages.get(ENVIRONMENT, "0", 1).is_none());
+        assert!(pages.get(ENVIRONMENT, "99", 2).is_none());
     }
 
     proptest! {

@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use super::index::Owner;
 
+/// What all of them begin with.
+pub const PREFIX: &str = "io.drover.";
 /// The environment's id.
 pub const ENVIRONMENT: &str = "io.drover.environment";
 /// The stack's id.
@@ -66,10 +68,7 @@ mod tests {
         .map(|(key, value)| (key.to_owned(), value))
         .into();
         let found = owner(environment, &labels, |text| text.into()).unwrap();
-        assert_eq!(
-            (found.stack_id, &*found.service, found.revision),
-            (stack_id, "web", 3)
-        );
+        assert_eq!((found.stack_id, &*found.service, found.revision), (stack_id, "web", 3));
         assert!(owner(Uuid::from_u128(9), &labels, |text| text.into()).is_none());
         assert!(owner(environment, &HashMap::new(), |text| text.into()).is_none());
     }

@@ -8,6 +8,7 @@
 //! | [`labels`] | what Drover marks its own with |
 //! | [`usage`] | CPU, memory and disk in use, with a short history |
 //! | [`resources`] | images, volumes and networks |
+//! | [`detail`] | a container's details; whether it could take over its host |
 //! | [`logs`], [`exec`], [`stats`] | what a container's page streams |
 //! | `store` | the table `hosts` |
 //!
@@ -15,14 +16,17 @@
 //! alone changes. Each replica of the server keeps its own connections and its own index.
 
 pub mod connection;
+pub mod detail;
 pub mod driver;
 pub mod exec;
 pub mod index;
 pub mod labels;
 pub mod logs;
 mod model;
+mod probe;
 pub mod resources;
 mod routes;
+mod socket;
 pub mod stats;
 mod store;
 pub mod usage;
@@ -46,7 +50,7 @@ use crate::{
     app::App,
     error::{Error, Result},
 };
-use driver::{Docker, DockerError, ErrorKind};
+use driver::{Docker, DockerError, ErrorKind, RegistryAuth};
 use index::{Entry, Index, IndexChange};
 
 /// How many of a host's recent events are kept.
@@ -119,6 +123,29 @@ impl Hosts {
             .docker()
     }
 
+    /// A host as the API tells it: its row, with how it stands.
+    pub fn to_api(&self, row: HostRow) -> Host {
+        let live = self.live(row.environment_id, row.id);
+        let standing = live.as_ref().map(|live| read(&live.standing).clone());
+        let standing = standing.unwrap_or_else(|| Standing::first(&row));
+        Host {
+            id: row.id,
+            environment_id: row.environment_id,
+            mode: row.mode,
+            state: standing.state,
+            reason: standing.reason,
+            last_contact_at: standing.last_contact_at.map(Into::into),
+            facts: row.facts,
+            usage: live.and_then(|live| live.usage.newest()).filter(|_| standing.docker.is_some()),
+            containers: self.index.counts(row.environment_id, row.id),
+            name: row.name,
+            labels: row.labels,
+            endpoint: row.endpoint,
+            created_at: row.created_at.into(),
+            version: row.version,
+        }
+    }
+
     /// Follows changes of containers. A receiver that lags behind has missed some: look at all.
     pub fn changes(&self) -> broadcast::Receiver<ContainerChange> {
         self.changes.subscribe()
@@ -156,19 +183,24 @@ struct Standing {
     docker: Option<Docker>,
 }
 
+impl Standing {
+    fn first(row: &HostRow) -> Self {
+        let inactive = row.mode == HostMode::Inactive;
+        Self {
+            state: if inactive { HostState::Inactive } else { HostState::Connecting },
+            reason: None,
+            last_contact_at: row.last_contact_at,
+            docker: None,
+        }
+    }
+}
+
 impl LiveHost {
     fn new(row: HostRow) -> Self {
-        let state =
-            if row.mode == HostMode::Inactive { HostState::Inactive } else { HostState::Connecting };
         Self {
             id: row.id,
             environment_id: row.environment_id,
-            standing: RwLock::new(Standing {
-                state,
-                reason: None,
-                last_contact_at: row.last_contact_at,
-                docker: None,
-            }),
+            standing: RwLock::new(Standing::first(&row)),
             row: RwLock::new(Arc::new(row)),
             events: Mutex::default(),
             usage: usage::History::default(),
@@ -212,28 +244,6 @@ impl LiveHost {
         Err(DockerError::new(ErrorKind::HostUnreachable, why))
     }
 
-    /// As the API tells it.
-    pub fn to_api(&self, index: &Index) -> Host {
-        let row = self.row();
-        let standing = read(&self.standing).clone();
-        Host {
-            id: self.id,
-            environment_id: self.environment_id,
-            name: row.name.clone(),
-            labels: row.labels.clone(),
-            endpoint: row.endpoint.clone(),
-            mode: row.mode,
-            state: standing.state,
-            reason: standing.reason,
-            last_contact_at: standing.last_contact_at.map(Into::into),
-            facts: row.facts.clone(),
-            usage: self.usage.newest().filter(|_| standing.docker.is_some()),
-            containers: index.counts(self.environment_id, self.id),
-            created_at: row.created_at.into(),
-            version: row.version,
-        }
-    }
-
     /// Its recent events, newest first; of one container when `container` is its id.
     pub fn recent_events(&self, container: Option<&str>, limit: usize) -> Vec<HostEvent> {
         let events = lock(&self.events);
@@ -265,9 +275,10 @@ pub async fn ensure_local_host(app: &App, environment_id: Uuid, socket: &Path) -
         return Ok(false);
     }
     let endpoint = Endpoint::Socket { path: socket.to_string_lossy().into_owned() };
-    let made = store::insert(&app.db, environment_id, "local", &Default::default(), &endpoint, None)
-        .await
-        .map(|_| true);
+    let made =
+        store::insert(&app.db, environment_id, "local", &Default::default(), &endpoint, None)
+            .await
+            .map(|_| true);
     match made {
         Err(error) if crate::error::is_unique_violation(&error) => Ok(false),
         made => {
@@ -275,6 +286,24 @@ pub async fn ensure_local_host(app: &App, environment_id: Uuid, socket: &Path) -
             Ok(made?)
         }
     }
+}
+
+/// The credentials stored for the registry of an image, if there are any.
+///
+/// # Errors
+/// The database's; or when the stored password cannot be decrypted.
+pub async fn registry_auth(
+    app: &App,
+    environment_id: Uuid,
+    image: &str,
+) -> Result<Option<RegistryAuth>> {
+    let address = driver::registry_of(image);
+    let Some((username, sealed)) = store::registry(&app.db, environment_id, address).await? else {
+        return Ok(None);
+    };
+    let password = app.cipher.open(&sealed).map_err(Error::internal)?;
+    let password = String::from_utf8(password).map_err(Error::internal)?;
+    Ok(Some(RegistryAuth { address: address.to_owned(), username, password: password.into() }))
 }
 
 /// A container as events carry it.

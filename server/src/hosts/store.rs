@@ -2,7 +2,7 @@
 
 use drover_api::{Endpoint, HostFacts};
 use indexmap::IndexMap;
-use sqlx::{PgConnection, PgPool, types::Json};
+use sqlx::{PgConnection, PgExecutor, PgPool, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -52,14 +52,21 @@ impl TryFrom<Row> for HostRow {
     }
 }
 
-/// All hosts of all environments, or one.
-async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<HostRow>> {
+/// All hosts, or those of one environment, or one.
+async fn select(
+    db: impl PgExecutor<'_>,
+    environment_id: Option<Uuid>,
+    id: Option<Uuid>,
+) -> sqlx::Result<Vec<HostRow>> {
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT id, environment_id, name::text AS "name!", labels AS "labels: Json<Labels>",
                endpoint AS "endpoint: Json<Endpoint>", tls, mode,
                facts AS "facts: Json<HostFacts>", last_contact_at, created_at, version
-           FROM hosts WHERE $1::uuid IS NULL OR id = $1 ORDER BY id"#,
+           FROM hosts
+           WHERE ($1::uuid IS NULL OR environment_id = $1) AND ($2::uuid IS NULL OR id = $2)
+           ORDER BY id"#,
+        environment_id,
         id
     )
     .fetch_all(db)
@@ -69,12 +76,17 @@ async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<HostRow>> {
 
 /// All hosts of all environments.
 pub async fn all(db: &PgPool) -> sqlx::Result<Vec<HostRow>> {
-    select(db, None).await
+    select(db, None, None).await
+}
+
+/// All hosts of an environment.
+pub async fn in_environment(db: &PgPool, environment_id: Uuid) -> sqlx::Result<Vec<HostRow>> {
+    select(db, Some(environment_id), None).await
 }
 
 /// A host, if it is in this environment.
 pub async fn get(db: &PgPool, environment_id: Uuid, id: Uuid) -> sqlx::Result<Option<HostRow>> {
-    Ok(select(db, Some(id)).await?.pop().filter(|row| row.environment_id == environment_id))
+    Ok(select(db, Some(environment_id), Some(id)).await?.pop())
 }
 
 /// Adds a host, and answers its id.
@@ -102,19 +114,23 @@ pub async fn insert(
     Ok(id)
 }
 
-/// Locks a host's row until the transaction ends, and answers its version.
+/// A host, locked until the transaction ends.
 pub async fn lock(
     tx: &mut PgConnection,
     environment_id: Uuid,
     id: Uuid,
-) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar!(
-        "SELECT version FROM hosts WHERE id = $1 AND environment_id = $2 FOR UPDATE",
+) -> sqlx::Result<Option<HostRow>> {
+    let there = sqlx::query_scalar!(
+        "SELECT id FROM hosts WHERE id = $1 AND environment_id = $2 FOR UPDATE",
         id,
         environment_id
     )
-    .fetch_optional(tx)
-    .await
+    .fetch_optional(&mut *tx)
+    .await?;
+    if there.is_none() {
+        return Ok(None);
+    }
+    Ok(select(tx, Some(environment_id), Some(id)).await?.pop())
 }
 
 /// Writes all that a person can change.
@@ -137,13 +153,10 @@ pub async fn update(tx: &mut PgConnection, row: &HostRow) -> sqlx::Result<()> {
 
 /// Removes a host; false when it was gone already.
 pub async fn delete(db: &PgPool, environment_id: Uuid, id: Uuid) -> sqlx::Result<bool> {
-    let gone = sqlx::query!(
-        "DELETE FROM hosts WHERE id = $1 AND environment_id = $2",
-        id,
-        environment_id
-    )
-    .execute(db)
-    .await?;
+    let gone =
+        sqlx::query!("DELETE FROM hosts WHERE id = $1 AND environment_id = $2", id, environment_id)
+            .execute(db)
+            .await?;
     Ok(gone.rows_affected() == 1)
 }
 
@@ -169,4 +182,56 @@ pub async fn set_last_contact(db: &PgPool, id: Uuid, at: OffsetDateTime) -> sqlx
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Queues the operation that moves a host's containers elsewhere, and answers its id. The engine
+/// of stacks works on it.
+pub async fn insert_drain(
+    tx: &mut PgConnection,
+    host: &HostRow,
+    user_id: Uuid,
+    login: &str,
+) -> sqlx::Result<Uuid> {
+    sqlx::query_scalar!(
+        "INSERT INTO operations (id, environment_id, kind, target_kind, target_id, target_name,
+             state, created_by, created_by_login)
+         VALUES ($1, $2, 'drain', 'host', $3, $4, 'queued', $5, $6) RETURNING id",
+        Uuid::now_v7(),
+        host.environment_id,
+        host.id,
+        host.name,
+        user_id,
+        login
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Ends the drains of a host that is wanted otherwise now.
+pub async fn cancel_drains(tx: &mut PgConnection, host_id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE operations SET state = 'cancelled', finished_at = now(),
+             message = 'The host was set to another mode.'
+         WHERE target_id = $1 AND kind = 'drain' AND state IN ('queued', 'running')",
+        host_id
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The stored credentials of a registry: user name and encrypted password.
+pub async fn registry(
+    db: &PgPool,
+    environment_id: Uuid,
+    address: &str,
+) -> sqlx::Result<Option<(String, Vec<u8>)>> {
+    let row = sqlx::query!(
+        "SELECT username, password FROM registries WHERE environment_id = $1 AND address = $2",
+        environment_id,
+        address
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (row.username, row.password)))
 }

@@ -652,7 +652,7 @@ pub struct ContainerFile {
 /// Credentials for a registry.
 #[derive(Clone)]
 pub struct RegistryAuth {
-    /// The registry, e.g. `registry.example.com:5000`; Docker Hub is `https://index.docker.io/v1/`.
+    /// The registry, e.g. `registry.example.com:5000` or `docker.io`; see [`registry_of`].
     pub address: String,
     /// Who.
     pub username: String,
@@ -821,6 +821,24 @@ fn checked(name: &str) -> Result<&str> {
     }
 }
 
+/// Whether a text can be an image reference.
+///
+/// # Errors
+/// [`ErrorKind::ImageNotFound`] with an example of a right one.
+pub fn check_image(reference: &str) -> Result<()> {
+    checked_image(reference).map(drop)
+}
+
+/// The registry that an image reference names, as credentials are stored for it: `docker.io` when
+/// it names none.
+pub fn registry_of(reference: &str) -> &str {
+    match reference.split_once('/') {
+        // A first part without dot, colon or the name localhost is a user of Docker Hub.
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
+        _ => "docker.io",
+    }
+}
+
 /// Lets only image references into a path.
 fn checked_image(reference: &str) -> Result<&str> {
     let fits = reference.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
@@ -906,6 +924,15 @@ mod tests {
         for bad in ["", "../x", "a/../b", "a?x=1", "a b"] {
             assert!(checked_image(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn registries_of_images() {
+        assert_eq!(registry_of("nginx"), "docker.io");
+        assert_eq!(registry_of("team/app:1"), "docker.io");
+        assert_eq!(registry_of("localhost/app"), "localhost");
+        assert_eq!(registry_of("localhost:5000/team/app:1"), "localhost:5000");
+        assert_eq!(registry_of("registry.example.com/app"), "registry.example.com");
     }
 
     #[test]

@@ -301,6 +301,16 @@ pub struct ExecHandle {
 }
 
 impl Exec {
+    /// Tells it the first size of its terminal, columns and rows.
+    pub async fn sized(self, size: Option<(u16, u16)>) -> Self {
+        if let Some((columns, rows)) = size {
+            let handle = ExecHandle { docker: self.docker.clone(), id: self.id.clone() };
+            // A command that has ended already has no size.
+            let _ = handle.resize(columns, rows).await;
+        }
+        self
+    }
+
     /// Takes it apart into its terminal and its handle.
     pub fn into_parts(self) -> (TokioIo<Upgraded>, ExecHandle) {
         (self.terminal, ExecHandle { docker: self.docker, id: self.id })
