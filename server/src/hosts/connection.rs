@@ -13,7 +13,8 @@ use std::{
 };
 
 use drover_api::{Change, Event, HostEvent, HostMode, HostState, TlsCredentials, Topic};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use indexmap::IndexSet;
 use time::OffsetDateTime;
 use tokio::{
     sync::broadcast::error::RecvError,
@@ -25,7 +26,10 @@ use uuid::Uuid;
 
 use super::{
     ContainerChange, HostRow, Hosts, LiveHost, container_object,
-    driver::{Dialer, Docker, DockerError, ErrorKind, Filter, Result, stream::EngineEvent},
+    driver::{
+        ContainerSummary, Dialer, Docker, DockerError, ErrorKind, Filter, Result,
+        stream::EngineEvent,
+    },
     index::IndexChange,
     read, resources, stack_of, store, usage, write,
 };
@@ -35,14 +39,18 @@ use crate::{app::App, events};
 const RESYNC: Duration = Duration::from_secs(60);
 /// A host that has said nothing for so long is asked whether it is there.
 const QUIET: Duration = Duration::from_secs(15);
-/// What is put off for a moment: second looks and news of resources.
+/// News of resources waits for a moment, since they come in bursts.
 const SOON: Duration = Duration::from_millis(250);
+/// After so many events at once that all was read, all is read again when they have settled.
+const SETTLED: Duration = Duration::from_secs(2);
 /// The longest pause between tries to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often the table is read without being told.
 const RELOAD: Duration = Duration::from_secs(30);
-/// More containers than this are read again by one list of all.
-const MOST_BY_ID: usize = 100;
+/// More containers than this are read by one list of all.
+const MOST_BY_ID: usize = 64;
+/// So many are read at a time.
+const AT_ONCE: usize = 8;
 /// More changes than this at once are told as one.
 const MOST_TOLD: usize = 200;
 
@@ -232,7 +240,8 @@ async fn session(app: &App, host: &Arc<LiveHost>, tries: &mut u32) -> Result<Inf
     )));
     let mut resync = tokio::time::interval_at(Instant::now() + RESYNC, RESYNC);
     resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut later = Later::default();
+    let mut reader = Reader::new(docker.clone());
+    let mut resources_told: Option<Instant> = None;
     let mut heard = Instant::now();
     loop {
         tokio::select! {
@@ -243,18 +252,29 @@ async fn session(app: &App, host: &Arc<LiveHost>, tries: &mut u32) -> Result<Inf
                 ))?;
                 heard = Instant::now();
                 host.hear();
-                let told = told.into_iter().collect::<Result<Vec<EngineEvent>>>()?;
-                let dirty = take_events(app, host, told, &mut later);
-                read_some(app, host, &docker, dirty).await?;
-            }
-            () = later.due() => {
-                let Later { containers, resources, .. } = std::mem::take(&mut later);
-                if resources {
-                    app.events.publish_local(events::event(
-                        Topic::HostResources, Some(host.environment_id), host.id, Change::Updated,
-                    ));
+                for event in told {
+                    if take_event(app, host, event?, &mut reader) {
+                        resources_told.get_or_insert_with(|| Instant::now() + SOON);
+                    }
                 }
-                read_some(app, host, &docker, containers).await?;
+                if reader.wanted.len() > MOST_BY_ID {
+                    reader.wanted.clear();
+                    read_all(app, host, &docker).await?;
+                    resync.reset_after(SETTLED);
+                }
+            }
+            (id, answer) = reader.next() => match answer {
+                Ok(Some(summary)) => take_container(app, host, summary),
+                Ok(None) => drop_container(app, host, &id),
+                Err(error) if error.kind() == ErrorKind::HostUnreachable => return Err(error),
+                // The next reading of all tells it.
+                Err(error) => tracing::warn!(host_id = %host.id, container = %id, %error, "cannot read a container"),
+            },
+            () = at(resources_told) => {
+                resources_told = None;
+                app.events.publish_local(events::event(
+                    Topic::HostResources, Some(host.environment_id), host.id, Change::Updated,
+                ));
             }
             _ = resync.tick() => {
                 read_all(app, host, &docker).await?;
@@ -271,23 +291,62 @@ async fn session(app: &App, host: &Arc<LiveHost>, tries: &mut u32) -> Result<Inf
     }
 }
 
-/// What waits for a moment.
-#[derive(Default)]
-struct Later {
-    at: Option<Instant>,
-    containers: HashSet<String>,
-    resources: bool,
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }
 
-impl Later {
-    fn put_off(&mut self) {
-        self.at.get_or_insert_with(|| Instant::now() + SOON);
+type Reading = BoxFuture<'static, (String, Result<Option<ContainerSummary>>)>;
+
+/// Reads containers that events have named: a few at a time, and each once for all the events
+/// that come while it waits. A container that the engine is slow to tell of holds up no other.
+struct Reader {
+    docker: Docker,
+    wanted: IndexSet<String>,
+    reading: FuturesUnordered<Reading>,
+    in_flight: HashSet<String>,
+}
+
+impl Reader {
+    fn new(docker: Docker) -> Self {
+        Self {
+            docker,
+            wanted: IndexSet::new(),
+            reading: FuturesUnordered::new(),
+            in_flight: HashSet::new(),
+        }
     }
 
-    async fn due(&self) {
-        match self.at {
-            Some(at) => tokio::time::sleep_until(at).await,
+    fn want(&mut self, id: &str) {
+        self.wanted.insert(id.to_owned());
+    }
+
+    /// The next container read; waits while there is none.
+    async fn next(&mut self) -> (String, Result<Option<ContainerSummary>>) {
+        self.start();
+        match self.reading.next().await {
+            Some((id, answer)) => {
+                self.in_flight.remove(&id);
+                (id, answer)
+            }
             None => std::future::pending().await,
+        }
+    }
+
+    fn start(&mut self) {
+        while self.in_flight.len() < AT_ONCE {
+            // One that is being read is read again afterwards: what is under way may be too old.
+            let free = self.wanted.iter().find(|id| !self.in_flight.contains(*id)).cloned();
+            let Some(id) = free else { return };
+            self.wanted.shift_remove(&id);
+            self.in_flight.insert(id.clone());
+            let docker = self.docker.clone();
+            self.reading.push(Box::pin(async move {
+                let answer = docker.container_summary(&id).await;
+                (id, answer)
+            }));
         }
     }
 }
@@ -340,7 +399,13 @@ async fn read_all(app: &App, host: &LiveHost, docker: &Docker) -> Result<()> {
     let Some(host_ref) = index.host_ref(host.environment_id, host.id) else { return Ok(()) };
     let mut found = Vec::new();
     docker
-        .each_container(&Filter::default(), |summary| {
+        .each_container(&Filter::default(), |mut summary| {
+            // The list names an image by its id once its tag has moved on.
+            if summary.image.starts_with("sha256:")
+                && let Some(before) = index.get(host.environment_id, host.id, &summary.id)
+            {
+                summary.image = before.image.to_string();
+            }
             found.push(index.entry(host.environment_id, &host_ref, summary));
         })
         .await?;
@@ -348,75 +413,43 @@ async fn read_all(app: &App, host: &LiveHost, docker: &Docker) -> Result<()> {
     Ok(())
 }
 
-/// Reads these containers of a host anew; those that are not found are gone.
-async fn read_some(
-    app: &App,
-    host: &LiveHost,
-    docker: &Docker,
-    mut ids: HashSet<String>,
-) -> Result<()> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    if ids.len() > MOST_BY_ID {
-        return read_all(app, host, docker).await;
-    }
+fn take_container(app: &App, host: &LiveHost, summary: ContainerSummary) {
     let index = app.hosts.index();
-    let Some(host_ref) = index.host_ref(host.environment_id, host.id) else { return Ok(()) };
-    let mut changes = Vec::new();
-    let filter = Filter::ids(ids.iter().cloned().collect());
-    docker
-        .each_container(&filter, |summary| {
-            ids.remove(&summary.id);
-            let entry = index.entry(host.environment_id, &host_ref, summary);
-            changes.extend(index.upsert(host.environment_id, entry));
-        })
-        .await?;
-    changes.extend(ids.iter().filter_map(|id| index.remove(host.environment_id, host.id, id)));
-    tell(app, host, changes);
-    Ok(())
+    let Some(host_ref) = index.host_ref(host.environment_id, host.id) else { return };
+    let entry = index.entry(host.environment_id, &host_ref, summary);
+    tell(app, host, index.upsert(host.environment_id, entry).into_iter().collect());
 }
 
-/// Sorts out what a batch of events means: answers the containers to read anew.
-fn take_events(
-    app: &App,
-    host: &LiveHost,
-    told: Vec<EngineEvent>,
-    later: &mut Later,
-) -> HashSet<String> {
-    let mut dirty = HashSet::new();
-    for event in told {
-        match event.kind.as_str() {
-            "container" if event.action == "destroy" => {
-                dirty.remove(&event.actor.id);
-                later.containers.remove(&event.actor.id);
-                let gone = app.hosts.index.remove(host.environment_id, host.id, &event.actor.id);
-                tell(app, host, gone.into_iter().collect());
-            }
-            "container" => {
-                // The engine tells of these before it has written them down.
-                if matches!(event.action.as_str(), "pause" | "unpause" | "rename" | "update") {
-                    later.containers.insert(event.actor.id.clone());
-                    later.put_off();
-                }
-                dirty.insert(event.actor.id.clone());
-            }
-            kind => {
-                if let Some(kind) = resources::Kind::parse(kind) {
-                    host.resources.forget(&[kind]);
-                    later.resources = true;
-                    later.put_off();
-                }
-                if kind == "network"
-                    && let Some(container) = event.actor.attributes.get("container")
-                {
-                    dirty.insert(container.clone());
-                }
-            }
+fn drop_container(app: &App, host: &LiveHost, id: &str) {
+    let gone = app.hosts.index().remove(host.environment_id, host.id, id);
+    tell(app, host, gone.into_iter().collect());
+}
+
+/// Does what an event asks for; true when it tells of images, volumes or networks.
+fn take_event(app: &App, host: &LiveHost, event: EngineEvent, reader: &mut Reader) -> bool {
+    let resources = match event.kind.as_str() {
+        "container" if event.action == "destroy" => {
+            reader.wanted.shift_remove(&event.actor.id);
+            drop_container(app, host, &event.actor.id);
+            false
         }
-        host.keep_event(to_api(event));
-    }
-    dirty
+        "container" => {
+            reader.want(&event.actor.id);
+            false
+        }
+        kind => {
+            if kind == "network"
+                && let Some(container) = event.actor.attributes.get("container")
+            {
+                reader.want(container);
+            }
+            let kind = resources::Kind::parse(kind);
+            host.resources.forget(kind.as_slice());
+            kind.is_some()
+        }
+    };
+    host.keep_event(to_api(event));
+    resources
 }
 
 fn to_api(event: EngineEvent) -> HostEvent {

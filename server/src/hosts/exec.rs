@@ -149,8 +149,9 @@ async fn end_of_command(handle: &ExecHandle, shell: bool) -> ExecEvent {
         Some(126 | 127) if shell => {
             "The container has no shell. Open a command that its image has.".to_owned()
         }
-        Some(126) => "The command cannot be run (exit code 126).".to_owned(),
-        Some(127) => "The container has no such command (exit code 127).".to_owned(),
+        Some(code @ (126 | 127)) => {
+            format!("The container has no such command, or it cannot be run (exit code {code}).")
+        }
         Some(137) => "The command was killed (exit code 137).".to_owned(),
         Some(code) => format!("The command ended with exit code {code}."),
         None => "The command has ended.".to_owned(),

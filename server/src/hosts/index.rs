@@ -478,6 +478,14 @@ impl Index {
         Some(change)
     }
 
+    /// A container by its whole id.
+    pub fn get(&self, environment: Uuid, host: Uuid, id: &str) -> Option<Arc<Entry>> {
+        let environment = self.environment(environment)?;
+        let rows = read(&environment.rows);
+        let slot = rows.hosts.get(&host)?.by_id.get(id)?;
+        rows.slots[*slot as usize].clone()
+    }
+
     /// A container by its id, by an unambiguous beginning of it (8 digits at least), or by name.
     pub fn find(&self, environment: Uuid, host: Uuid, id: &str) -> Option<Arc<Entry>> {
         let environment = self.environment(environment)?;
@@ -650,7 +658,10 @@ impl Index {
             .map(|mount| names.share(&mount.name))
             .collect();
         volumes.sort_unstable();
-        let name = summary.names.first().map_or("", |name| name.trim_start_matches('/'));
+        // Legacy links add names like `/other/alias`.
+        let own = |name: &&String| !name.trim_start_matches('/').contains('/');
+        let name = summary.names.iter().find(own).or(summary.names.first());
+        let name = name.map_or("", |name| name.trim_start_matches('/'));
         let ended = matches!(state, ContainerState::Exited | ContainerState::Restarting);
         Entry {
             id: summary.id.as_str().into(),
@@ -659,7 +670,10 @@ impl Index {
             image: names.share(&summary.image),
             image_id: names.share(&summary.image_id),
             state,
-            health: parse_health(&summary.status),
+            // Of others the list does not tell it.
+            health: (state == ContainerState::Running)
+                .then(|| parse_health(&summary.status))
+                .flatten(),
             exit_code: ended.then(|| parse_exit_code(&summary.status)).flatten(),
             created: summary.created,
             ports: ports.into(),

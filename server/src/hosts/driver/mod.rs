@@ -25,6 +25,7 @@
 mod dial;
 mod error;
 pub mod stream;
+mod summary;
 
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -57,6 +58,7 @@ use serde::{
 pub use bollard::models;
 pub use dial::Dialer;
 pub use error::{DockerError, ErrorKind, Result};
+pub use summary::{ContainerSummary, MountSummary, PortSummary};
 
 /// The limit of a plain call.
 const PLAIN: Duration = Duration::from_secs(30);
@@ -200,6 +202,15 @@ impl Docker {
         let body = body.await?;
         let mut json = serde_json::Deserializer::from_slice(&body);
         json.deserialize_seq(Each(each)).map_err(unreadable)
+    }
+
+    /// What the list would tell of one container, but read under the container's lock: right after
+    /// an event the list may still tell the state before it. `None` when it is gone.
+    pub async fn container_summary(&self, id: &str) -> Result<Option<ContainerSummary>> {
+        let path = format!("/containers/{}/json", checked(id)?);
+        let found =
+            within(SLOW, async { read_json::<summary::Inspected>(self.get(&path).await?).await });
+        Ok(optional(found.await)?.map(Into::into))
     }
 
     /// Everything about a container, by id or name.
@@ -557,81 +568,6 @@ impl Filter {
         let filters = serde_json::to_string(&filters).unwrap_or_default();
         encode_query(more.iter().copied().chain([("filters", filters.as_str())]))
     }
-}
-
-/// A container as the engine's list tells it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct ContainerSummary {
-    /// 64 hexadecimal digits.
-    pub id: String,
-    /// With a leading slash each.
-    #[serde(default, deserialize_with = "or_default")]
-    pub names: Vec<String>,
-    /// The image as asked for, or its id when it has lost its name.
-    #[serde(default)]
-    pub image: String,
-    /// `sha256:…`
-    #[serde(default, rename = "ImageID")]
-    pub image_id: String,
-    /// Seconds since the Unix epoch.
-    #[serde(default)]
-    pub created: i64,
-    /// e.g. `running`
-    #[serde(default)]
-    pub state: String,
-    /// For people, e.g. `Up 3 minutes (healthy)`.
-    #[serde(default)]
-    pub status: String,
-    /// Published and exposed ports.
-    #[serde(default, deserialize_with = "or_default")]
-    pub ports: Vec<PortSummary>,
-    /// Its labels.
-    #[serde(default, deserialize_with = "or_default")]
-    pub labels: HashMap<String, String>,
-    /// Its mounts.
-    #[serde(default, deserialize_with = "or_default")]
-    pub mounts: Vec<MountSummary>,
-    /// Its networks.
-    #[serde(default, deserialize_with = "or_default")]
-    pub network_settings: NetworksSummary,
-}
-
-/// A port in a [`ContainerSummary`].
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct PortSummary {
-    /// The address on the host, when published.
-    #[serde(rename = "IP")]
-    pub ip: Option<String>,
-    /// The port in the container.
-    pub private_port: u16,
-    /// The port on the host, when published.
-    pub public_port: Option<u16>,
-    /// `tcp`, `udp` or `sctp`.
-    #[serde(rename = "Type", default)]
-    pub protocol: String,
-}
-
-/// A mount in a [`ContainerSummary`].
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct MountSummary {
-    /// `volume`, `bind` or `tmpfs`.
-    #[serde(rename = "Type", default)]
-    pub kind: String,
-    /// The volume's name.
-    #[serde(default)]
-    pub name: String,
-}
-
-/// The networks of a [`ContainerSummary`], by name.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct NetworksSummary {
-    /// By the network's name.
-    #[serde(default, deserialize_with = "or_default")]
-    pub networks: HashMap<String, serde::de::IgnoredAny>,
 }
 
 /// A file for [`Docker::put_files`].
