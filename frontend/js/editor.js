@@ -1,10 +1,10 @@
 // The code editor: CodeMirror 6 behind a small face for the WASM app.
-import { EditorState, Compartment } from "@codemirror/state";
+import { EditorState } from "@codemirror/state";
 import { EditorView, keymap, lineNumbers, highlightActiveLine, drawSelection } from "@codemirror/view";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { yaml } from "@codemirror/lang-yaml";
 import { HighlightStyle, syntaxHighlighting, indentOnInput, bracketMatching, foldGutter } from "@codemirror/language";
-import { linter, lintGutter } from "@codemirror/lint";
+import { lintGutter, setDiagnostics } from "@codemirror/lint";
 import { searchKeymap, highlightSelectionMatches } from "@codemirror/search";
 import { tags } from "@lezer/highlight";
 
@@ -13,40 +13,22 @@ const colours = HighlightStyle.define([
   { tag: [tags.propertyName, tags.definition(tags.propertyName)], color: "var(--code-key)" },
   { tag: [tags.string, tags.content], color: "var(--code-string)" },
   { tag: [tags.number, tags.bool, tags.null], color: "var(--code-number)" },
-  { tag: tags.comment, color: "var(--text-faint)", fontStyle: "italic" },
-  { tag: [tags.punctuation, tags.separator], color: "var(--text-muted)" },
+  { tag: tags.comment, color: "var(--text-3)", fontStyle: "italic" },
+  { tag: [tags.punctuation, tags.separator], color: "var(--text-2)" },
 ]);
 
 const theme = EditorView.theme({
-  "&": { backgroundColor: "var(--surface)", color: "var(--text)", fontSize: "13px", height: "100%" },
+  "&": { backgroundColor: "var(--code-ground)", color: "var(--text)", fontSize: "13px", height: "100%" },
   ".cm-scroller": { fontFamily: "var(--font-mono)", lineHeight: "1.55" },
-  ".cm-gutters": { backgroundColor: "var(--surface-sunken)", color: "var(--text-faint)", border: "none" },
+  ".cm-gutters": { backgroundColor: "var(--code-ground)", color: "var(--text-3)", border: "none" },
   ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "var(--hover)" },
   "&.cm-focused": { outline: "none" },
   ".cm-cursor": { borderLeftColor: "var(--text)" },
   ".cm-selectionBackground, &.cm-focused .cm-selectionBackground": { backgroundColor: "var(--selection) !important" },
-  ".cm-tooltip": { backgroundColor: "var(--surface-raised)", color: "var(--text)", border: "1px solid var(--border)" },
+  ".cm-tooltip": { backgroundColor: "var(--raised)", color: "var(--text)", border: "1px solid var(--line)" },
 });
 
-// `check` gets the text and answers (a promise of) diagnostics: {line, column, severity, message}.
-export function createEditor(element, { doc, onChange, check, readOnly = false, nonce, label }) {
-  const editable = new Compartment();
-  const lint = check
-    ? [
-        lintGutter(),
-        linter(
-          async (view) => {
-            const found = await check(view.state.doc.toString());
-            return found.map(({ line, column, severity, message }) => {
-              const at = view.state.doc.line(Math.min(Math.max(line, 1), view.state.doc.lines));
-              const from = Math.min(at.from + Math.max(column - 1, 0), at.to);
-              return { from, to: at.to, severity, message };
-            });
-          },
-          { delay: 400 },
-        ),
-      ]
-    : [];
+export function createEditor(element, { doc, onChange, readOnly = false, nonce, label }) {
   const view = new EditorView({
     parent: element,
     state: EditorState.create({
@@ -67,15 +49,25 @@ export function createEditor(element, { doc, onChange, check, readOnly = false, 
         EditorState.tabSize.of(2),
         EditorView.contentAttributes.of({ "aria-label": label ?? "" }),
         keymap.of([...defaultKeymap, ...historyKeymap, ...searchKeymap, indentWithTab]),
-        editable.of([EditorState.readOnly.of(readOnly), EditorView.editable.of(!readOnly)]),
+        EditorState.readOnly.of(readOnly),
+        EditorView.editable.of(!readOnly),
+        lintGutter(),
         EditorView.updateListener.of((update) => {
           if (update.docChanged && onChange) onChange(update.state.doc.toString());
         }),
-        ...lint,
       ],
     }),
   });
   return {
+    // Marks problems: {line, column, severity, message}, lines and columns from 1.
+    setDiagnostics: (marks) => {
+      const diagnostics = marks.map(({ line, column, severity, message }) => {
+        const at = view.state.doc.line(Math.min(Math.max(line, 1), view.state.doc.lines));
+        const from = Math.min(at.from + Math.max(column - 1, 0), at.to);
+        return { from, to: at.to, severity, message };
+      });
+      view.dispatch(setDiagnostics(view.state, diagnostics));
+    },
     getDoc: () => view.state.doc.toString(),
     setDoc: (text) =>
       view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } }),

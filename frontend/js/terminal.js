@@ -22,7 +22,16 @@ function withNonce(nonce, work) {
 
 let styled = false;
 
-export function createTerminal(element, { theme, nonce, onData, onResize, readOnly = false }) {
+// Dark in both themes, as people expect of a terminal.
+const theme = {
+  background: "#0d1117", foreground: "#d7dce3", cursor: "#a3adff", selectionBackground: "#2c3566",
+  black: "#20262f", red: "#ff8078", green: "#4fc98c", yellow: "#e5b54a",
+  blue: "#6cb6ff", magenta: "#c9a2ff", cyan: "#3cc9b7", white: "#c9d1d9",
+  brightBlack: "#697181", brightRed: "#ffa198", brightGreen: "#7ddba9", brightYellow: "#f2cc7a",
+  brightBlue: "#9fd0ff", brightMagenta: "#dcc2ff", brightCyan: "#7fe3d6", brightWhite: "#ffffff",
+};
+
+export function createTerminal(element, { nonce, onData, onResize, readOnly = false }) {
   if (!styled) {
     const style = document.createElement("style");
     style.nonce = nonce;

@@ -67,7 +67,7 @@ fn scripts_and_styles(root: &Path, work: &Path, release: bool) -> Result<(), Fai
         fs::copy(&lock, &stamp)?;
     }
     // The terminal takes its style sheet as text, to add it with the page's nonce.
-    let scripts = ["js/terminal.js", "js/editor.js", "js/loader.js", "--loader:.css=text"];
+    let scripts = ["js/terminal.js", "js/editor.js", "--loader:.css=text"];
     for inputs in [&scripts[..], &["../static/styles/app.css"]] {
         let mut esbuild = Command::new(npm.join("node_modules/.bin/esbuild"));
         esbuild

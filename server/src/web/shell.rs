@@ -59,8 +59,7 @@ pub(super) async fn shell(
         "version": env!("CARGO_PKG_VERSION"),
         "language": language,
         "instance_name": instance_name,
-        "modules": { "terminal": module("terminal.js"), "editor": module("editor.js"),
-            "loader": module("loader.js") },
+        "modules": { "terminal": module("terminal.js"), "editor": module("editor.js") },
     });
     let page = Shell {
         language,

@@ -1,0 +1,91 @@
+//! The routes. Each page has a real address; what is open on it (tab, search, order) is in the
+//! query.
+
+use leptos::prelude::*;
+use leptos_meta::provide_meta_context;
+use leptos_router::{
+    MatchNestedRoutes,
+    components::{ParentRoute, Route, Router, Routes},
+    hooks::use_params_map,
+    path,
+};
+
+use crate::{
+    components::{ConfirmDialog, ToastArea},
+    frame::{EnvironmentFrame, Frame},
+    i18n::LanguageContext,
+    pages::*,
+    session::SessionContext,
+    theme::ThemeContext,
+};
+
+/// The app.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    ThemeContext::provide();
+    let language = LanguageContext::provide();
+    SessionContext::provide();
+    view! {
+        <Router>
+            {move || {
+                // Texts are read when a view is made: another language makes all views anew.
+                language.get();
+                view! {
+                    {pages()}
+                    <ConfirmDialog />
+                    <ToastArea />
+                }
+            }}
+        </Router>
+    }
+}
+
+fn pages() -> AnyView {
+    view! {
+        <Routes fallback=NotFound>
+            <Route path=path!("/sign-in") view=page(SignIn) />
+            <Route path=path!("/setup") view=page(SetUp) />
+            <ParentRoute path=path!("") view=Frame>
+                <Route path=path!("") view=page(Start) />
+                <EnvironmentRoutes />
+                <AdminRoutes />
+                <Route path=path!("*any") view=page(NotFound) />
+            </ParentRoute>
+        </Routes>
+    }
+    .into_any()
+}
+
+#[component(transparent)]
+fn EnvironmentRoutes() -> impl MatchNestedRoutes + Clone {
+    view! {
+        <ParentRoute path=path!("environments/:environment_id") view=EnvironmentFrame>
+            <Route path=path!("*any") view=page(NotFound) />
+        </ParentRoute>
+    }
+    .into_inner()
+}
+
+#[component(transparent)]
+fn AdminRoutes() -> impl MatchNestedRoutes + Clone {
+    view! {
+        <ParentRoute path=path!("admin") view=AdminFrame>
+            <Route path=path!("*any") view=page(NotFound) />
+        </ParentRoute>
+    }
+    .into_inner()
+}
+
+/// A page as a route's view: made anew when the ids in its address change, so that pages can read
+/// them once.
+fn page<V: IntoView + 'static>(view: fn() -> V) -> impl Fn() -> AnyView + Clone + Send + 'static {
+    move || {
+        let params = use_params_map();
+        let made = move || {
+            params.track();
+            untrack(view).into_any()
+        };
+        made.into_any()
+    }
+}

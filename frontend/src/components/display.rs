@@ -1,0 +1,180 @@
+use drover_api::Timestamp;
+use leptos::{prelude::*, task::spawn_local};
+use wasm_bindgen_futures::JsFuture;
+
+use super::{IconButton, Progress, Toasts, use_toasts};
+use crate::{
+    api::ApiError,
+    format,
+    i18n::t,
+    icons::Glyph,
+    states::Tone,
+};
+
+/// The time now, in Unix milliseconds; ticks every ten seconds.
+#[derive(Clone, Copy)]
+pub struct Clock(RwSignal<f64>);
+
+impl Clock {
+    /// Makes [`TimeAgo`] work for all below.
+    pub fn provide() {
+        let now = RwSignal::new(format::now_ms());
+        provide_context(Self(now));
+        let tick = move || drop(now.try_set(format::now_ms()));
+        if let Ok(timer) = set_interval_with_handle(tick, std::time::Duration::from_secs(10)) {
+            on_cleanup(move || timer.clear());
+        }
+    }
+
+    /// The time now, to ten seconds.
+    pub fn now(self) -> f64 {
+        self.0.get()
+    }
+}
+
+/// The time now, in Unix milliseconds; ticks every ten seconds.
+pub fn use_clock() -> Clock {
+    expect_context()
+}
+
+/// How long ago; the whole date on hover.
+#[component]
+pub fn TimeAgo(
+    /// When.
+    at: Timestamp,
+) -> impl IntoView {
+    let clock = use_clock();
+    view! {
+        <time class="nums" title=format::date_time(at)>
+            {move || format::ago(at, clock.now().max(format::now_ms()))}
+        </time>
+    }
+}
+
+/// [`TimeAgo`], or "never".
+#[component]
+pub fn TimeAgoOr(
+    /// When, if ever.
+    at: Option<Timestamp>,
+    /// What to say instead; "Never" when left out.
+    #[prop(optional, into)]
+    otherwise: Option<String>,
+) -> impl IntoView {
+    match at {
+        Some(at) => view! { <TimeAgo at=at /> }.into_any(),
+        None => {
+            let text = otherwise.unwrap_or_else(|| t().common.never.to_owned());
+            view! { <span class="faint">{text}</span> }.into_any()
+        }
+    }
+}
+
+/// Copies a text.
+#[component]
+pub fn CopyButton(
+    /// What is copied.
+    #[prop(into)]
+    text: Signal<String>,
+) -> impl IntoView {
+    let toasts = use_toasts();
+    view! {
+        <IconButton
+            glyph=Glyph::Copy
+            label=t().common.copy
+            small=true
+            on_click=move |_| copy_text(toasts, text.get_untracked())
+        />
+    }
+}
+
+/// Puts a text on the clipboard and says so.
+pub fn copy_text(toasts: Toasts, text: String) {
+    spawn_local(async move {
+        // Not there on pages without TLS (other than localhost).
+        let navigator = window().navigator();
+        let copied = match js_sys::Reflect::get(&navigator, &"clipboard".into()) {
+            Ok(value) if !value.is_undefined() => {
+                JsFuture::from(navigator.clipboard().write_text(&text)).await.is_ok()
+            }
+            _ => false,
+        };
+        if copied {
+            toasts.success(t().common.copied);
+        } else {
+            toasts.error(&ApiError::new("copy", t().error.copy));
+        }
+    });
+}
+
+/// A line of code with a copy button.
+#[component]
+pub fn CopyLine(
+    /// The line.
+    #[prop(into)]
+    text: Signal<String>,
+) -> impl IntoView {
+    view! {
+        <div class="copy-line">
+            <code>{text}</code>
+            <CopyButton text=text />
+        </div>
+    }
+}
+
+/// Names and values, side by side. Each value is a view.
+///
+/// `view! { <KeyValues rows=vec![(t().common.name, view! { {name} }.into_any())] /> }`
+#[component]
+pub fn KeyValues(
+    /// Names and values.
+    rows: Vec<(&'static str, AnyView)>,
+) -> impl IntoView {
+    let rows = rows
+        .into_iter()
+        .map(|(name, value)| view! { <dt>{name}</dt> <dd>{value}</dd> })
+        .collect_view();
+    view! { <dl class="kv">{rows}</dl> }
+}
+
+/// HTML that the server has sanitised: rendered Markdown. Nothing else may be given to it.
+#[component]
+pub fn ServerHtml(
+    /// From an answer's field that says that it is sanitised.
+    #[prop(into)]
+    html: Signal<String>,
+) -> impl IntoView {
+    view! { <div class="prose" inner_html=html></div> }
+}
+
+/// How much of something is used: text, figures and a bar, which turns amber above 75 % and red above
+/// 90 %.
+#[component]
+pub fn Meter(
+    /// What is measured.
+    #[prop(into)]
+    label: String,
+    /// In use.
+    #[prop(into)]
+    used: Signal<f64>,
+    /// There is.
+    #[prop(into)]
+    total: Signal<f64>,
+    /// Puts a figure in words: [`format::bytes`], [`format::cores`].
+    words: fn(f64) -> String,
+) -> impl IntoView {
+    let part = move || if total.get() > 0.0 { used.get() / total.get() } else { 0.0 };
+    let tone = Signal::derive(move || match part() {
+        part if part > 0.9 => Tone::Bad,
+        part if part > 0.75 => Tone::Warn,
+        _ => Tone::Accent,
+    });
+    view! {
+        <div class="meter">
+            <span class="muted truncate">{label.clone()}</span>
+            <span class="nums">
+                {move || format!("{} / {}", words(used.get()), words(total.get()))}
+            </span>
+            <Progress value=Signal::derive(part) tone=tone label=label />
+        </div>
+    }
+}

@@ -1,0 +1,65 @@
+texts! {
+    /// Sign-in, set-up, profile, API keys.
+    Account {
+        sign_in: "Sign in", "登录";
+        sign_in_to: "Sign in to {name}", "登录 {name}";
+        login: "Login", "登录名";
+        password: "Password", "密码";
+        ended: "Your session has ended. Sign in to go on where you were.", "您的会话已结束。请登录以继续。";
+        setup: "Set up {name}", "设置 {name}";
+        setup_text: "Make the first administrator. The link you opened works once.", "创建第一个管理员。此链接仅可使用一次。";
+        setup_link: "Open the set-up link that the server printed when it started: it ends in ?token=…", "请打开服务器启动时输出的设置链接，链接以 ?token=… 结尾。";
+        setup_done: "Set-up is done", "设置已完成";
+        setup_done_text: "The first administrator has been made. Sign in.", "第一个管理员已创建。请登录。";
+        setup_token: "Set-up token", "设置令牌";
+        make_admin: "Create administrator", "创建管理员";
+        display_name: "Display name", "显示名称";
+        email: "E-mail", "电子邮箱";
+        password_help: "10 characters at least.", "至少 10 个字符。";
+        repeat_password: "Repeat password", "重复密码";
+        passwords_differ: "The two passwords differ.", "两次输入的密码不一致。";
+        profile: "Profile & sessions", "个人资料与会话";
+        global_role: "Role", "角色";
+        change_password: "Change password", "修改密码";
+        change_password_text: "All your other sessions end. API keys keep working.", "您的其他会话将结束。API 密钥继续有效。";
+        current_password: "Present password", "当前密码";
+        new_password: "New password", "新密码";
+        password_changed: "Your password is changed; your other sessions have ended.", "密码已修改；其他会话已结束。";
+        sessions: "Browser sessions", "浏览器会话";
+        sessions_text: "Where you are signed in. End those that you do not know.", "您的登录位置。请结束不认识的会话。";
+        this_session: "This session", "当前会话";
+        signed_in: "Signed in", "登录时间";
+        last_seen: "Last seen", "最近活动";
+        address: "Address", "地址";
+        browser: "Browser", "浏览器";
+        end_session: "End", "结束";
+        session_ended: "The session has ended.", "会话已结束。";
+        api_keys: "API keys", "API 密钥";
+        api_keys_text: "For scripts and tools: send one as Authorization: Bearer drv_… A key may do what you may do, unless limited.", "用于脚本和工具：以 Authorization: Bearer drv_… 发送。除非加以限制，密钥拥有与您相同的权限。";
+        new_key: "New API key", "新建 API 密钥";
+        key_name_help: "What uses it, e.g. ci-deploy.", "用途，例如 ci-deploy。";
+        key_prefix: "Key", "密钥";
+        key_scope: "Scope", "范围";
+        key_scope_help: "Limit the key to one environment.", "将密钥限制在一个环境内。";
+        key_role: "Role at most", "最高角色";
+        key_role_help: "A key limited to a role does nothing outside of environments.", "限制了角色的密钥不能执行环境之外的操作。";
+        key_role_any: "As mine", "与我相同";
+        key_everywhere: "All my environments", "我的所有环境";
+        key_expires: "Expires", "过期时间";
+        key_days: "In {n} day|In {n} days", "{n} 天后";
+        key_no_expiry: "Does not expire", "永不过期";
+        key_expired: "Expired", "已过期";
+        key_last_used: "Last used", "最近使用";
+        key_created: "Copy your new key now", "请立即复制新密钥";
+        key_created_text: "This is the only time that it is shown. Drover stores a hash of it.", "密钥仅显示这一次。Drover 只存储其哈希值。";
+        key_try: "Try it", "试用";
+        key_done: "I have copied it", "我已复制";
+        revoke: "Revoke", "吊销";
+        revoke_title: "Revoke API key?", "吊销 API 密钥？";
+        revoke_text: "What uses this key stops working at once.", "使用此密钥的程序将立即失效。";
+        revoked: "The key is revoked.", "密钥已吊销。";
+        no_keys: "No API keys yet", "还没有 API 密钥";
+        no_keys_text: "Everything that this app does, a script can do through the REST API with a key.", "本应用的所有功能都可以由脚本凭密钥通过 REST API 完成。";
+        works_with: "Runs containers on your own machines", "在您自己的机器上运行容器";
+    }
+}

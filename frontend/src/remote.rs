@@ -1,0 +1,144 @@
+//! What a page fetches: the loading, the answer, the failure, and fetching it again.
+
+use std::future::Future;
+
+use drover_api::{Event, Topic};
+use leptos::{prelude::*, task::spawn_local};
+
+use crate::{
+    api::{ApiError, Result},
+    live::{throttled, use_live},
+};
+
+/// Where a fetch stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Load<T> {
+    /// Nothing has come yet.
+    Loading,
+    /// The newest answer.
+    Ready(T),
+    /// The first fetch failed.
+    Failed(ApiError),
+}
+
+/// Something fetched from the API. Keeps the last answer on show while a newer one is fetched.
+///
+/// ```ignore
+/// let host = Remote::new(move || api::get(env.api(&format!("hosts/{}", id.get()))).json::<Host>());
+/// host.live(&[Topic::Host], move |event| event.id == id.get_untracked());
+/// view! { <Loaded remote=host let:host> … </Loaded> }
+/// ```
+pub struct Remote<T: Send + Sync + 'static> {
+    state: RwSignal<Load<T>>,
+    again: RwSignal<u32>,
+}
+
+impl<T: Send + Sync + 'static> Clone for Remote<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Send + Sync + 'static> Copy for Remote<T> {}
+
+impl<T: Clone + PartialEq + Send + Sync + 'static> Remote<T> {
+    /// Fetches now, and again when a signal that `fetch` reads (before its first await) changes.
+    pub fn new<F>(fetch: impl Fn() -> F + 'static) -> Self
+    where
+        F: Future<Output = Result<T>> + 'static,
+    {
+        let state = RwSignal::new(Load::Loading);
+        let again = RwSignal::new(0);
+        let newest = StoredValue::new(0_u32);
+        Effect::new(move || {
+            again.track();
+            let answer = fetch();
+            newest.update_value(|n| *n += 1);
+            let mine = newest.get_value();
+            spawn_local(async move {
+                let answer = answer.await;
+                // The page is gone, or a later fetch has overtaken this one.
+                if newest.try_get_value() != Some(mine) {
+                    return;
+                }
+                match answer {
+                    Ok(value) => {
+                        let value = Load::Ready(value);
+                        if state.with_untracked(|old| *old != value) {
+                            state.set(value);
+                        }
+                    }
+                    // What is on show stays through a short outage; the frame says that it is old.
+                    Err(error) if error.status == 0 || error.status >= 500 => {
+                        if !state.with_untracked(|old| matches!(old, Load::Ready(_))) {
+                            state.set(Load::Failed(error));
+                        }
+                    }
+                    Err(error) => state.set(Load::Failed(error)),
+                }
+            });
+        });
+        Self { state, again }
+    }
+
+    /// Fetches again.
+    pub fn reload(self) {
+        self.again.try_update(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Fetches again after each event of `topics` for which `matters` is true, at most twice a
+    /// second.
+    pub fn live(self, topics: &'static [Topic], matters: impl Fn(&Event) -> bool + 'static) -> Self {
+        let reload = throttled(500, move || self.reload());
+        use_live(move |event| {
+            let mine = match event {
+                Some(event) => topics.contains(&event.topic) && matters(event),
+                None => true,
+            };
+            if mine {
+                reload();
+            }
+        });
+        self
+    }
+
+    /// Where it stands.
+    pub fn state(self) -> Load<T> {
+        self.state.get()
+    }
+
+    /// The newest answer, if there is one.
+    pub fn get(self) -> Option<T> {
+        self.with(|value| value.cloned())
+    }
+
+    /// Looks at the newest answer.
+    pub fn with<R>(self, look: impl FnOnce(Option<&T>) -> R) -> R {
+        self.state.with(|state| match state {
+            Load::Ready(value) => look(Some(value)),
+            _ => look(None),
+        })
+    }
+
+    /// Puts a newer answer in place, e.g. the one to a write.
+    pub fn set(self, value: T) {
+        self.state.try_set(Load::Ready(value));
+    }
+
+    /// Changes the answer in place, e.g. by what an event carries.
+    pub fn update(self, change: impl FnOnce(&mut T)) {
+        self.state.try_update(|state| {
+            if let Load::Ready(value) = state {
+                change(value);
+            }
+        });
+    }
+
+    /// The failure, if the last fetch failed.
+    pub fn error(self) -> Option<ApiError> {
+        self.state.with(|state| match state {
+            Load::Failed(error) => Some(error.clone()),
+            _ => None,
+        })
+    }
+}
