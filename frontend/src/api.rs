@@ -137,8 +137,9 @@ impl Request {
     /// Sends it and reads the answer.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
         let text = self.text().await?;
-        serde_json::from_str(&text)
-            .map_err(|error| ApiError::new("unreadable", format!("{} ({error})", t().error.unreadable)))
+        serde_json::from_str(&text).map_err(|error| {
+            ApiError::new("unreadable", format!("{} ({error})", t().error.unreadable))
+        })
     }
 
     /// Sends it; the answer's body does not matter.
@@ -151,8 +152,8 @@ impl Request {
         match self.send().await {
             // The session was renewed elsewhere (another tab): take its token and try once more.
             Err(error) if error.code == "csrf" => {
-                let session: Session = serde_json::from_str(&get("session").send().await?)
-                    .map_err(|_| error)?;
+                let session: Session =
+                    serde_json::from_str(&get("session").send().await?).map_err(|_| error)?;
                 set_csrf_token(session.csrf_token);
                 self.send().await
             }
@@ -180,8 +181,7 @@ impl Request {
             None => request.build(),
         };
         let offline = || ApiError::new("offline", t().error.offline);
-        let response =
-            request.map_err(|_| offline())?.send().await.map_err(|_| offline())?;
+        let response = request.map_err(|_| offline())?.send().await.map_err(|_| offline())?;
         let status = response.status();
         let text = response.text().await.map_err(|_| offline())?;
         if response.ok() { Ok(text) } else { Err(failure(status, &text)) }
@@ -203,7 +203,10 @@ fn failure(status: u16, text: &str) -> ApiError {
             ..ApiError::new("bad_answer", format!("{} ({status})", t().error.bad_answer))
         },
     };
-    if status == 401 && error.code != "wrong_credentials" && let Some(callback) = SIGNED_OUT.get() {
+    if status == 401
+        && error.code != "wrong_credentials"
+        && let Some(callback) = SIGNED_OUT.get()
+    {
         callback();
     }
     error

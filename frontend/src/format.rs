@@ -36,7 +36,11 @@ pub fn bytes(value: f64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{value:.0} B") } else { format!("{} {}", significant(value), UNITS[unit]) }
+    if unit == 0 {
+        format!("{value:.0} B")
+    } else {
+        format!("{} {}", significant(value), UNITS[unit])
+    }
 }
 
 /// Bytes a second: `12.3 KiB/s`.

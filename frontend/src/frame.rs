@@ -56,13 +56,15 @@ pub fn Frame() -> impl IntoView {
             navigate(&to, NavigateOptions { replace: true, ..Default::default() });
         }
     });
-    move || match face.get() {
+    move || {
+        match face.get() {
         Face::SignedIn => view! { <SignedIn /> }.into_any(),
         Face::Failed(error) => {
             view! { <div class="splash"><ProblemCard error=error on_retry=move |()| session.load() /></div> }
                 .into_any()
         }
         Face::Loading | Face::Away(_) => view! { <Splash /> }.into_any(),
+    }
     }
 }
 
@@ -203,7 +205,8 @@ fn NavLink(
     let current = Memo::new(move |_| {
         path.with(|path| {
             let path = path.trim_end_matches('/');
-            path == target || (!exact && path.strip_prefix(&target).is_some_and(|rest| rest.starts_with('/')))
+            path == target
+                || (!exact && path.strip_prefix(&target).is_some_and(|rest| rest.starts_with('/')))
         })
     });
     view! {
@@ -339,13 +342,18 @@ pub fn sign_out_everywhere(session: crate::session::SessionContext) {
 pub fn EnvironmentFrame() -> impl IntoView {
     let params = use_params_map();
     let environments = use_environments();
-    let id = Memo::new(move |_| params.with(|params| params.get("environment_id")?.parse::<Uuid>().ok()));
+    let id = Memo::new(move |_| {
+        params.with(|params| params.get("environment_id")?.parse::<Uuid>().ok())
+    });
     let known = Memo::new(move |_| {
         let id = id.get()?;
         // Not known until the list has come.
-        environments.remote().with(|list| list.map(|list| list.items.iter().any(|one| one.id == id)))
+        environments
+            .remote()
+            .with(|list| list.map(|list| list.items.iter().any(|one| one.id == id)))
     });
-    move || match (id.get(), known.get()) {
+    move || {
+        match (id.get(), known.get()) {
         (Some(id), Some(true)) => {
             Env::provide(id);
             view! { <Outlet /> }.into_any()
@@ -357,5 +365,6 @@ pub fn EnvironmentFrame() -> impl IntoView {
             }
             None => view! { <Skeleton lines=8 /> }.into_any(),
         },
+    }
     }
 }

@@ -88,7 +88,11 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Remote<T> {
 
     /// Fetches again after each event of `topics` for which `matters` is true, at most twice a
     /// second.
-    pub fn live(self, topics: &'static [Topic], matters: impl Fn(&Event) -> bool + 'static) -> Self {
+    pub fn live(
+        self,
+        topics: &'static [Topic],
+        matters: impl Fn(&Event) -> bool + 'static,
+    ) -> Self {
         let reload = throttled(500, move || self.reload());
         use_live(move |event| {
             let mine = match event {

@@ -49,9 +49,11 @@ impl ThemeContext {
         if let Some(query) = query {
             use wasm_bindgen::{JsCast, prelude::Closure};
             let watched = query.clone();
-            let follow = Closure::<dyn Fn()>::new(move || context.system_dark.set(watched.matches()));
+            let follow =
+                Closure::<dyn Fn()>::new(move || context.system_dark.set(watched.matches()));
             // Kept for as long as the page lives.
-            let _ = query.add_event_listener_with_callback("change", follow.as_ref().unchecked_ref());
+            let _ =
+                query.add_event_listener_with_callback("change", follow.as_ref().unchecked_ref());
             follow.forget();
         }
         provide_context(context);

@@ -91,7 +91,9 @@ pub fn Chart(
         }
     });
     let scale = Memo::new(move |_| {
-        series.with(|series| Scale::fit(series, max.get(), span * 1000.0, width.get(), height, binary))
+        series.with(|series| {
+            Scale::fit(series, max.get(), span * 1000.0, width.get(), height, binary)
+        })
     });
     let hover = RwSignal::new(None::<f64>);
     let lines = move || {
@@ -149,7 +151,10 @@ pub fn Chart(
         let at = scale.time(x);
         series.with(|series| {
             let nearest = |line: &Series| {
-                line.points.iter().copied().min_by(|a, b| (a.0 - at).abs().total_cmp(&(b.0 - at).abs()))
+                line.points
+                    .iter()
+                    .copied()
+                    .min_by(|a, b| (a.0 - at).abs().total_cmp(&(b.0 - at).abs()))
             };
             let points: Vec<_> = series
                 .iter()
@@ -317,7 +322,9 @@ impl Scale {
 
     fn times(&self) -> Vec<f64> {
         let count = ((self.width - LEFT) / 140.0).floor().clamp(1.0, 6.0) as usize;
-        (0..count).map(|n| self.from + (n as f64 + 0.5) / count as f64 * (self.to - self.from)).collect()
+        (0..count)
+            .map(|n| self.from + (n as f64 + 0.5) / count as f64 * (self.to - self.from))
+            .collect()
     }
 
     /// The line through the points, and the area under it.
@@ -369,7 +376,9 @@ pub fn Sparkline(
             let points: Vec<_> = values
                 .iter()
                 .enumerate()
-                .map(|(index, value)| format!("{:.1},{:.1}", index as f64 / last * 96.0, 22.0 - value / top * 20.0))
+                .map(|(index, value)| {
+                    format!("{:.1},{:.1}", index as f64 / last * 96.0, 22.0 - value / top * 20.0)
+                })
                 .collect();
             points.join(" ")
         })

@@ -26,7 +26,7 @@ pub fn Dialog(
     children: ChildrenFn,
 ) -> impl IntoView {
     let element = NodeRef::<leptos::html::Dialog>::new();
-    let heading = new_id("dialog");
+    let heading = StoredValue::new(new_id("dialog"));
     Effect::new(move || {
         let (Some(element), is_open) = (element.get(), open.get()) else { return };
         if is_open && !element.open() {
@@ -41,12 +41,12 @@ pub fn Dialog(
         <dialog
             node_ref=element
             class=if wide { "dialog dialog-wide" } else { "dialog" }
-            aria-labelledby=heading.clone()
+            aria-labelledby=heading.get_value()
             on:close=move |_| open.set(false)
         >
             <Show when=move || open.get()>
                 <div class="dialog-head">
-                    <h2 id=heading.clone()>{title}</h2>
+                    <h2 id=heading.get_value()>{title}</h2>
                     <IconButton
                         glyph=Glyph::Close
                         label=t().common.close
@@ -118,7 +118,11 @@ impl Confirm {
     {
         let action: Action = Arc::new(move || Box::pin(action()));
         let Some(asking) = ASKING.get() else { return };
-        asking.question.set(Some(Question { confirm: Arc::new(self), button: button.into(), action }));
+        asking.question.set(Some(Question {
+            confirm: Arc::new(self),
+            button: button.into(),
+            action,
+        }));
         asking.open.set(true);
     }
 }
@@ -167,7 +171,9 @@ fn ConfirmBody(question: Question, open: RwSignal<bool>) -> impl IntoView {
     let wanted = confirm.typed.clone();
     let blocked = {
         let wanted = wanted.clone();
-        Signal::derive(move || wanted.as_ref().is_some_and(|name| typed.with(|typed| typed != name)))
+        Signal::derive(move || {
+            wanted.as_ref().is_some_and(|name| typed.with(|typed| typed != name))
+        })
     };
     let run = move || {
         if !blocked.get_untracked() {

@@ -3,13 +3,7 @@ use leptos::{prelude::*, task::spawn_local};
 use wasm_bindgen_futures::JsFuture;
 
 use super::{IconButton, Progress, Toasts, use_toasts};
-use crate::{
-    api::ApiError,
-    format,
-    i18n::t,
-    icons::Glyph,
-    states::Tone,
-};
+use crate::{api::ApiError, format, i18n::t, icons::Glyph, states::Tone};
 
 /// The time now, in Unix milliseconds; ticks every ten seconds.
 #[derive(Clone, Copy)]

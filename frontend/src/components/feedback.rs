@@ -1,6 +1,6 @@
 use leptos::prelude::*;
 
-use super::{Button, ButtonLink, Look};
+use super::{Button, ButtonLink};
 use crate::{
     api::ApiError,
     i18n::t,
@@ -102,8 +102,8 @@ pub fn ProblemCard(
             <Button label=t().common.retry icon=Glyph::Refresh on_click=move |_| retry.run(()) />
         }
     });
-    let home = (error.status == 404)
-        .then(|| view! { <ButtonLink href="/" label=words.to_start /> });
+    let home =
+        (error.status == 404).then(|| view! { <ButtonLink href="/" label=words.to_start /> });
     view! {
         <div class="problem" role="alert">
             <Icon glyph=Glyph::Error size=28 />

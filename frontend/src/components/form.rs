@@ -226,7 +226,7 @@ pub fn Field(
     #[prop(into)]
     id: String,
     /// Explains it.
-    #[prop(optional, into)]
+    #[prop(default = None)]
     help: Option<String>,
     /// May be left empty: says so.
     #[prop(optional)]
@@ -263,7 +263,11 @@ pub fn Field(
     }
 }
 
-fn error_of(form: Option<Form>, name: &'static str, error: MaybeProp<String>) -> Signal<Option<String>> {
+fn error_of(
+    form: Option<Form>,
+    name: &'static str,
+    error: MaybeProp<String>,
+) -> Signal<Option<String>> {
     let from_form = form.filter(|_| !name.is_empty()).map(|form| form.field_error(name));
     Signal::derive(move || error.get().or_else(|| from_form.and_then(|error| error.get())))
 }
@@ -694,7 +698,9 @@ impl LabelRow {
 }
 
 /// The rows for these labels.
-pub fn label_rows<'a>(labels: impl IntoIterator<Item = (&'a String, &'a String)>) -> RwSignal<Vec<LabelRow>> {
+pub fn label_rows<'a>(
+    labels: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> RwSignal<Vec<LabelRow>> {
     RwSignal::new(labels.into_iter().map(|(key, value)| LabelRow::new(key, value)).collect())
 }
 

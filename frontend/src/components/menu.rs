@@ -268,8 +268,10 @@ fn move_focus(event: KeyboardEvent) {
     event.prevent_default();
     let mut next = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
     while let Some(element) = next {
-        next = if down { element.next_element_sibling() } else { element.previous_element_sibling() };
-        if let Some(item) = next.as_ref().filter(|next| next.matches(".menu-item:not(:disabled)").unwrap_or(false))
+        next =
+            if down { element.next_element_sibling() } else { element.previous_element_sibling() };
+        if let Some(item) =
+            next.as_ref().filter(|next| next.matches(".menu-item:not(:disabled)").unwrap_or(false))
             && let Ok(item) = item.clone().dyn_into::<web_sys::HtmlElement>()
         {
             let _ = item.focus();

@@ -30,7 +30,11 @@ fn object(fields: &[(&str, JsValue)]) -> Object {
     object
 }
 
-fn call(target: &JsValue, method: &str, arguments: &[JsValue]) -> std::result::Result<JsValue, JsValue> {
+fn call(
+    target: &JsValue,
+    method: &str,
+    arguments: &[JsValue],
+) -> std::result::Result<JsValue, JsValue> {
     let function: Function = Reflect::get(target, &method.into())?.dyn_into()?;
     function.apply(target, &arguments.iter().collect())
 }
@@ -99,7 +103,9 @@ pub fn Editor(
                 ("onChange", on_change.as_ref().clone()),
             ]);
             match create(&boot().modules.editor, "createEditor", &element, options).await {
-                Ok(made) if ready.try_set(true).is_none() => editor.set_value(Some((made, on_change))),
+                Ok(made) if ready.try_set(true).is_none() => {
+                    editor.set_value(Some((made, on_change)))
+                }
                 // The page was left meanwhile.
                 Ok(made) => drop(call(&made, "dispose", &[])),
                 Err(error) => drop(problem.try_set(Some(error))),
@@ -241,7 +247,8 @@ pub fn Terminal(
             ]);
             match create(&boot().modules.terminal, "createTerminal", &element, options).await {
                 Ok(terminal) => {
-                    let parts = TerminalParts { terminal, _on_data: on_data, _on_resize: on_resize };
+                    let parts =
+                        TerminalParts { terminal, _on_data: on_data, _on_resize: on_resize };
                     // The page was left meanwhile.
                     if let Some(Some(parts)) = handle.inner.try_set_value(Some(parts)) {
                         let _ = call(&parts.terminal, "dispose", &[]);

@@ -1,7 +1,11 @@
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use crate::{boot::boot, i18n::t, icons::{Glyph, Icon}};
+use crate::{
+    boot::boot,
+    i18n::t,
+    icons::{Glyph, Icon},
+};
 
 /// A page: its title (in the browser's too), what is above and beside it, and its body.
 ///

@@ -229,7 +229,10 @@ impl<T: Clone + PartialEq + DeserializeOwned + Send + Sync + 'static> TableSpec<
     }
 
     /// The menu at the end of a row.
-    pub fn actions(mut self, actions: impl Fn(&T) -> Vec<MenuItem> + Send + Sync + 'static) -> Self {
+    pub fn actions(
+        mut self,
+        actions: impl Fn(&T) -> Vec<MenuItem> + Send + Sync + 'static,
+    ) -> Self {
         self.core.actions = Some(Arc::new(move |row| actions(down(row))));
         self
     }
@@ -429,7 +432,9 @@ fn table(
             if asked.with_value(|asked| asked.contains(&page)) {
                 return;
             }
-            let Some((page, cursor)) = rows.try_with_untracked(|rows| rows.way_to(page)) else { return };
+            let Some((page, cursor)) = rows.try_with_untracked(|rows| rows.way_to(page)) else {
+                return;
+            };
             asked.update_value(|asked| asked.push(page));
             let mine = generation.get_value();
             let ask = Ask { q: q.get(), sort: sort.get(), cursor, limit: PAGE };
@@ -480,7 +485,9 @@ fn table(
             let missing = rows.with(|rows| {
                 let last = range.end.min(rows.total).saturating_sub(1) / PAGE;
                 (rows.loaded && rows.total > 0)
-                    .then(|| (range.start / PAGE..=last).find(|page| !rows.pages.contains_key(page)))
+                    .then(|| {
+                        (range.start / PAGE..=last).find(|page| !rows.pages.contains_key(page))
+                    })
                     .flatten()
             });
             if let Some(page) = missing {
@@ -490,7 +497,8 @@ fn table(
     }
     follow(&core, rows, view, generation, asked, fetch.clone());
 
-    let count = move || rows.with(|rows| rows.loaded.then(|| plural(rows.total as u64, t().common.rows)));
+    let count =
+        move || rows.with(|rows| rows.loaded.then(|| plural(rows.total as u64, t().common.rows)));
     let retry = {
         let fetch = fetch.clone();
         move || untrack(|| fetch(0))
@@ -530,11 +538,16 @@ fn table(
                 }
                 .into_any()
             }
-            Ok(_) => grid(&core, &heads, &tracks, &draw, &label, Shown { rows, view, sort, scroller }),
+            Ok(_) => {
+                grid(&core, &heads, &tracks, &draw, &label, Shown { rows, view, sort, scroller })
+            }
         }
     };
-    let search = core.search.then(|| view! { <SearchBox label=format!("{}: {}", t().common.search, label) value=q /> });
-    let selection = core.selected.map(|selected| selection_bar(selected, core.selection_actions.clone()));
+    let search = core
+        .search
+        .then(|| view! { <SearchBox label=format!("{}: {}", t().common.search, label) value=q /> });
+    let selection =
+        core.selected.map(|selected| selection_bar(selected, core.selection_actions.clone()));
     view! {
         <div class="table-block">
             <div class="table-tools">
@@ -556,7 +569,8 @@ fn order_and_search(core: &Core) -> (RwSignal<String>, RwSignal<String>) {
     let query = use_query_map();
     let read = |name| query.with_untracked(|query| query.get(name)).unwrap_or_default();
     let q = RwSignal::new(read("q"));
-    let sort = RwSignal::new(Some(read("sort")).filter(|s| !s.is_empty()).unwrap_or(core.sort.to_owned()));
+    let sort =
+        RwSignal::new(Some(read("sort")).filter(|s| !s.is_empty()).unwrap_or(core.sort.to_owned()));
     let (navigate, path) = (use_navigate(), use_location().pathname);
     let default = core.sort;
     Effect::new(move |before: Option<()>| {
@@ -565,7 +579,9 @@ fn order_and_search(core: &Core) -> (RwSignal<String>, RwSignal<String>) {
             return;
         }
         let mut params = query.get_untracked();
-        for (name, value) in [("q", q), ("sort", if sort == default { String::new() } else { sort })] {
+        for (name, value) in
+            [("q", q), ("sort", if sort == default { String::new() } else { sort })]
+        {
             if value.is_empty() {
                 params.remove(name);
             } else {
@@ -618,7 +634,9 @@ fn follow(
             });
             if let Some((index, newer)) = newer {
                 rows.update(|rows| {
-                    if let Some(row) = rows.pages.get_mut(&(index / PAGE)).and_then(|p| p.get_mut(index % PAGE)) {
+                    if let Some(row) =
+                        rows.pages.get_mut(&(index / PAGE)).and_then(|p| p.get_mut(index % PAGE))
+                    {
                         *row = newer;
                     }
                 });
@@ -662,7 +680,8 @@ fn grid(
             // The table takes the height that the page leaves below it.
             let top = element.get_bounding_client_rect().top().max(0.0) + 24.0;
             // A length in pixels is always a valid value.
-            let _ = element.style().set_property("--table-top", &format!("{top}px"));
+            let _ = web_sys::HtmlElement::style(&element)
+                .set_property("--table-top", &format!("{top}px"));
             request_animation_frame(look);
         }
     });
@@ -710,7 +729,8 @@ fn draw_head(core: &Arc<Core>, heads: &Arc<Vec<Head>>, shown: Shown) -> AnyView 
             let key = head.key;
             let class = if head.end { "table-cell table-end" } else { "table-cell" };
             if !head.sortable {
-                return view! { <div class=class role="columnheader">{head.title.clone()}</div> }.into_any();
+                return view! { <div class=class role="columnheader">{head.title.clone()}</div> }
+                    .into_any();
             }
             let order = move || {
                 sort.with(|sort| match sort.strip_prefix('-') {
@@ -720,7 +740,9 @@ fn draw_head(core: &Arc<Core>, heads: &Arc<Vec<Head>>, shown: Shown) -> AnyView 
                 })
             };
             let turn = move |_| {
-                sort.update(|sort| *sort = if sort == key { format!("-{key}") } else { key.to_owned() });
+                sort.update(|sort| {
+                    *sort = if sort == key { format!("-{key}") } else { key.to_owned() }
+                });
             };
             view! {
                 <div class=class role="columnheader" aria-sort=order>
@@ -793,7 +815,10 @@ fn draw_row(index: usize, core: Arc<Core>, draw: RowFn<AnyView>, rows: RwSignal<
     let selected = core.selected;
     let is_selected = {
         let id = id.clone();
-        move || selected.is_some_and(|selected| id().is_some_and(|id| selected.with(|s| s.contains(&id))))
+        move || {
+            selected
+                .is_some_and(|selected| id().is_some_and(|id| selected.with(|s| s.contains(&id))))
+        }
     };
     let select = {
         let core = core.clone();
@@ -827,7 +852,9 @@ fn draw_row(index: usize, core: Arc<Core>, draw: RowFn<AnyView>, rows: RwSignal<
             let inside = event
                 .target()
                 .and_then(|target| target.dyn_into::<web_sys::Element>().ok())
-                .and_then(|element| element.closest("a, button, input, label, [popover]").ok().flatten());
+                .and_then(|element| {
+                    element.closest("a, button, input, label, [popover]").ok().flatten()
+                });
             let marked = window().get_selection().ok().flatten().is_some_and(|s| !s.is_collapsed());
             if inside.is_none() && !marked && linked {
                 open();
@@ -837,7 +864,9 @@ fn draw_row(index: usize, core: Arc<Core>, draw: RowFn<AnyView>, rows: RwSignal<
     let on_key = {
         let (select, is_selected) = (select.clone(), is_selected.clone());
         move |event: KeyboardEvent| {
-            let own = event.target().is_some_and(|target| event.current_target().is_some_and(|row| row == target));
+            let own = event
+                .target()
+                .is_some_and(|target| event.current_target().is_some_and(|row| row == target));
             match event.key().as_str() {
                 "Enter" if own && linked => {
                     event.prevent_default();
@@ -854,7 +883,8 @@ fn draw_row(index: usize, core: Arc<Core>, draw: RowFn<AnyView>, rows: RwSignal<
     let check = selected.map(|_| {
         let (select, is_selected, core) = (select.clone(), is_selected.clone(), core.clone());
         let label = move || {
-            let name = row.with(|drawn| drawn.0.as_ref().map(|row| (core.name)(row)).unwrap_or_default());
+            let name =
+                row.with(|drawn| drawn.0.as_ref().map(|row| (core.name)(row)).unwrap_or_default());
             fill(t().common.select_row, &[("name", &name)])
         };
         view! {
@@ -877,7 +907,10 @@ fn draw_row(index: usize, core: Arc<Core>, draw: RowFn<AnyView>, rows: RwSignal<
     let cells = move || {
         row.with(|drawn| match &drawn.0 {
             Some(row) => draw(row),
-            None => view! { <div class="table-cell" role="cell"><span class="skeleton"></span></div> }.into_any(),
+            None => {
+                view! { <div class="table-cell" role="cell"><span class="skeleton"></span></div> }
+                    .into_any()
+            }
         })
     };
     let is_marked = is_selected.clone();
@@ -909,10 +942,14 @@ fn move_row(
     total: usize,
 ) {
     let Some(scroller) = scroller.get_untracked() else { return };
-    let Some(row) = event.target().and_then(|target| target.dyn_into::<web_sys::HtmlElement>().ok()) else {
+    let Some(row) =
+        event.target().and_then(|target| target.dyn_into::<web_sys::HtmlElement>().ok())
+    else {
         return;
     };
-    let Some(at) = row.dataset().get("index").and_then(|index| index.parse::<usize>().ok()) else { return };
+    let Some(at) = row.dataset().get("index").and_then(|index| index.parse::<usize>().ok()) else {
+        return;
+    };
     let page = ((f64::from(scroller.client_height()) / ROW) as usize).saturating_sub(2).max(1);
     let last = total.saturating_sub(1);
     let to = match event.key().as_str() {
@@ -927,7 +964,8 @@ fn move_row(
     .min(last);
     event.prevent_default();
     focus.set_value(to);
-    let (top, seen) = (f64::from(scroller.scroll_top()), f64::from(scroller.client_height()) - 2.0 * ROW);
+    let (top, seen) =
+        (f64::from(scroller.scroll_top()), f64::from(scroller.client_height()) - 2.0 * ROW);
     let y = to as f64 * ROW;
     if y < top {
         scroller.set_scroll_top(y as i32);
@@ -936,7 +974,8 @@ fn move_row(
     }
     // The row is drawn after the scroll event.
     let find = move || {
-        if let Ok(Some(row)) = scroller.query_selector(&format!("[data-index=\"{}\"]", focus.get_value()))
+        if let Ok(Some(row)) =
+            scroller.query_selector(&format!("[data-index=\"{}\"]", focus.get_value()))
             && let Ok(row) = row.dyn_into::<web_sys::HtmlElement>()
         {
             // Fails only for elements that cannot have the focus.

@@ -97,7 +97,8 @@ pub fn use_tab() -> impl Fn(&str) + Clone {
 
 /// Left and right move between the tabs.
 fn move_focus(event: KeyboardEvent) {
-    let Some(current) = event.target().and_then(|t| t.dyn_into::<web_sys::HtmlElement>().ok()) else {
+    let Some(current) = event.target().and_then(|t| t.dyn_into::<web_sys::HtmlElement>().ok())
+    else {
         return;
     };
     let next = match event.key().as_str() {

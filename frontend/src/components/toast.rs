@@ -40,7 +40,6 @@ pub fn use_toasts() -> Toasts {
 }
 
 impl Toasts {
-
     /// Something worked.
     pub fn success(self, text: impl Into<String>) {
         self.show(Tone::Ok, text.into(), None);

@@ -25,7 +25,11 @@ fn Door(#[prop(into)] title: String, children: Children) -> impl IntoView {
     let (language, theme) = (use_language(), use_theme());
     let languages = move || {
         Language::ALL
-            .map(|choice| MenuItem::choice(choice.name(), language.get() == choice, move || language.set(choice)))
+            .map(|choice| {
+                MenuItem::choice(choice.name(), language.get() == choice, move || {
+                    language.set(choice)
+                })
+            })
             .into()
     };
     view! {
@@ -59,7 +63,8 @@ fn use_return() -> impl Fn() + Clone {
     move || {
         let wanted = query.with_untracked(|query| query.get("return")).unwrap_or_default();
         // `//host` would lead away.
-        let ours = wanted.starts_with('/') && !wanted.starts_with("//") && !wanted.starts_with("/\\");
+        let ours =
+            wanted.starts_with('/') && !wanted.starts_with("//") && !wanted.starts_with("/\\");
         let to = if ours { wanted.as_str() } else { "/" };
         navigate(to, NavigateOptions { replace: true, ..Default::default() });
     }
@@ -86,7 +91,8 @@ pub fn SignIn() -> impl IntoView {
     let form = Form::new();
     let (login, password) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
     let submit = move |()| {
-        let input = SignInRequest { login: login.get_untracked(), password: password.get_untracked() };
+        let input =
+            SignInRequest { login: login.get_untracked(), password: password.get_untracked() };
         form.submit(
             move || async move { api::post("session", &input).json::<Session>().await },
             move |opened| session.opened(opened),
@@ -137,7 +143,8 @@ pub fn SetUp() -> impl IntoView {
         }
     });
     let words = &t().account;
-    move || match session.state() {
+    move || {
+        match session.state() {
         SessionState::Loading | SessionState::SignedIn(_) => view! { <Splash /> }.into_any(),
         SessionState::Failed(error) => {
             view! { <div class="splash"><ProblemCard error=error on_retry=move |()| session.load() /></div> }
@@ -155,6 +162,7 @@ pub fn SetUp() -> impl IntoView {
         }
         .into_any(),
         SessionState::SetupRequired => view! { <SetUpForm /> }.into_any(),
+    }
     }
 }
 
