@@ -31,14 +31,13 @@ use crate::{
     environments,
     error::{Error, Result},
     events::{self, Bus},
+    extract,
     hosts::{self, Hosts},
     openapi,
     secrets::{Cipher, CipherError},
     settings, users, web,
 };
 
-/// The largest body that a request may have, bytes.
-const LARGEST_BODY: usize = 2 << 20;
 /// Longer than a browser waits; work that takes longer is an operation.
 const SLOWEST_START: Duration = Duration::from_secs(5);
 
@@ -183,7 +182,7 @@ pub fn router(app: App) -> Router {
             )
         })
         .layer(sessions)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(DefaultBodyLimit::max(extract::LARGEST_BODY))
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn_with_state(app.clone(), web::secure_headers))
         .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))

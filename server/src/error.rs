@@ -154,7 +154,11 @@ impl Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed => {
+            // Protocol: the connection broke in the middle of an answer.
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::Io(_)
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Protocol(_) => {
                 tracing::warn!(error = %error, "PostgreSQL does not answer");
                 Self::unavailable(
                     "database_unavailable",

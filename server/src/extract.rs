@@ -1,19 +1,61 @@
 //! Extractors whose refusals are problems, and the parts that lists and writes share.
 
 use axum::{
-    extract::{FromRequest, FromRequestParts, rejection::*},
+    body::Body,
+    extract::{FromRequest, FromRequestParts, Request, rejection::*},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use drover_api::List;
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::error::Error;
 
+/// The largest JSON body that a request may have, bytes.
+pub const LARGEST_BODY: usize = 2 << 20;
+/// How much of a body that is too large is still taken off the wire, bytes.
+const LARGEST_LEFTOVER: usize = 64 << 20;
+
 /// A JSON body.
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(Error))]
 pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let (parts, body) = request.into_parts();
+        let bytes = read_body(body, LARGEST_BODY).await?;
+        let request = Request::from_parts(parts, bytes.into());
+        Ok(Self(axum::Json::from_request(request, state).await?.0))
+    }
+}
+
+/// Reads a body of at most `limit` bytes. A larger one is read to its end and dropped: a client
+/// that is still sending would see a broken connection rather than the answer.
+pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Error> {
+    let mut stream = body.into_data_stream();
+    let (mut bytes, mut seen) = (Vec::new(), 0);
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| {
+            Error::new(StatusCode::BAD_REQUEST, "broken_body", "The body of this request broke off.")
+        })?;
+        seen += chunk.len();
+        if seen <= limit {
+            bytes.extend_from_slice(&chunk);
+        } else if seen > LARGEST_LEFTOVER {
+            break;
+        }
+    }
+    if seen <= limit {
+        return Ok(bytes);
+    }
+    Err(Error::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        format!("The body of this request is larger than the server takes ({} MiB).", limit >> 20),
+    ))
+}
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
@@ -24,15 +66,6 @@ impl<T: Serialize> IntoResponse for Json<T> {
 impl From<JsonRejection> for Error {
     fn from(rejection: JsonRejection) -> Self {
         match rejection {
-            JsonRejection::BytesRejection(inner)
-                if inner.status() == StatusCode::PAYLOAD_TOO_LARGE =>
-            {
-                Error::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "body_too_large",
-                    "The body of this request is larger than the server takes (2 MiB).",
-                )
-            }
             JsonRejection::JsonDataError(inner) => {
                 let text = inner.body_text();
                 let text =

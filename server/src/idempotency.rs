@@ -13,12 +13,13 @@ use crate::{
     access::Caller,
     app::App,
     error::{Error, Result},
+    extract::{LARGEST_BODY, read_body},
 };
 
 pub(crate) mod store;
 
 const HEADER: &str = "idempotency-key";
-/// The largest body that requests and kept answers may have.
+/// The largest body of an answer that is kept, bytes.
 const LARGEST: usize = 4 << 20;
 
 /// Runs the handler, once for each key.
@@ -51,13 +52,7 @@ async fn once(
     next: Next,
 ) -> Result<Response> {
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, LARGEST).await.map_err(|_| {
-        Error::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            "The body of this request is larger than the server takes.",
-        )
-    })?;
+    let body = read_body(body, LARGEST_BODY).await?;
     let hash = fingerprint(&parts.method, &parts.uri, &body);
     if !store::claim(&app.db, caller.user_id, key, &hash).await? {
         return match store::answer(&app.db, caller.user_id, key).await? {

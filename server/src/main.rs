@@ -7,11 +7,12 @@ use std::{
 };
 
 use clap::Parser;
+use drover_api::{Change, Topic};
 use drover_server::{
     app::{self, App},
     auth,
     config::{CatalogCommand, Cli, Command, LogFormat, Settings},
-    database, environments, hosts, openapi,
+    database, environments, events, hosts, openapi,
 };
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
@@ -145,6 +146,9 @@ async fn reset_password(settings: Settings, login: String, generate: bool) -> Re
     if !done {
         return Err(format!("there is no user `{login}`").into());
     }
+    // Servers that run remember sessions for a while: tell them.
+    let ended = events::event(Topic::User, None, "", Change::Updated);
+    events::Bus::new(database.pool.clone()).publish_access(ended).await;
     if generate {
         println!("{password}");
     }

@@ -1,1 +1,55 @@
+//! The harness of the integration and browser tests: it starts the real `drover` binary with a
+//! database of its own, and drives it over HTTP and through Chromium. `scripts/test.sh` starts
+//! what it needs (PostgreSQL, Docker Engine, chromedriver) and says where through `DROVER_TEST_*`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod browser;
+mod client;
+mod database;
+mod docker;
+mod events;
+mod proxy;
+mod server;
+
+pub use browser::Browser;
+pub use client::{Answer, Client};
+pub use database::Database;
+pub use docker::Docker;
+pub use events::{Events, Message};
+pub use proxy::Proxy;
+pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, run};
+
+use std::time::{Duration, Instant};
+
+/// A variable that `scripts/test.sh` sets.
+fn setting(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`"))
+}
+
+/// Tries until it gets something, and panics with `what` after `limit`.
+pub async fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    mut attempt: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = attempt().await {
+            return value;
+        }
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Words of `secrets` must not be in `text`.
+#[track_caller]
+pub fn assert_no_secret(text: &str, secrets: &[&str]) {
+    for secret in secrets {
+        if let Some(at) = text.find(secret) {
+            let line = text[..at].lines().count();
+            panic!("a secret ({}…) stands in line {line}", &secret[..secret.len().min(3)]);
+        }
+    }
+}

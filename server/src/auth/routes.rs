@@ -139,7 +139,10 @@ async fn open_session(
         .collect();
     let csrf = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 24]>());
     if session.id().is_some() {
-        session.flush().await.map_err(session_error)?;
+        // `flush` would keep the id.
+        session.clear().await;
+        session.cycle_id().await.map_err(session_error)?;
+        app.access_changed_quietly().await;
     }
     session.insert(keys::USER, user_id).await.map_err(session_error)?;
     session.insert(keys::CSRF, &csrf).await.map_err(session_error)?;

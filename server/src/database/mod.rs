@@ -23,12 +23,20 @@ pub struct Database {
 /// Why there is no database.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
+    /// `DATABASE_URL` is the address of something else.
+    #[error("DATABASE_URL must begin with postgres://")]
+    Scheme,
     /// `DATABASE_URL` is not a PostgreSQL address.
     #[error("DATABASE_URL is not a PostgreSQL address: {0}")]
     Url(#[source] sqlx::Error),
     /// The database does not let Drover in.
-    #[error("cannot connect to PostgreSQL: {0}")]
-    Connect(#[source] sqlx::Error),
+    #[error("cannot connect to PostgreSQL at {address} (DATABASE_URL): {source}")]
+    Connect {
+        /// Where it was looked for.
+        address: String,
+        /// Why.
+        source: sqlx::Error,
+    },
     /// The tables could not be brought up to date.
     #[error("cannot bring the database up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -41,8 +49,11 @@ pub enum DatabaseError {
 pub async fn open(settings: &Settings) -> Result<Database, DatabaseError> {
     let (options, private) = match &settings.database_url {
         Some(url) => {
-            let options =
-                PgConnectOptions::from_str(url.expose_secret()).map_err(DatabaseError::Url)?;
+            let url = url.expose_secret();
+            if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+                return Err(DatabaseError::Scheme);
+            }
+            let options = PgConnectOptions::from_str(url).map_err(DatabaseError::Url)?;
             (options, None)
         }
         None => {
@@ -57,9 +68,24 @@ pub async fn open(settings: &Settings) -> Result<Database, DatabaseError> {
     let pool = PgPoolOptions::new()
         .max_connections(settings.database_connections)
         .acquire_timeout(Duration::from_secs(5))
-        .connect_with(options)
-        .await
-        .map_err(DatabaseError::Connect)?;
+        .connect_with(options.clone())
+        .await;
+    let pool = match pool {
+        Ok(pool) => pool,
+        Err(source) => return Err(connect_error(&options, source).await),
+    };
     sqlx::migrate!("../migrations").run(&pool).await?;
     Ok(Database { pool, private })
+}
+
+async fn connect_error(options: &PgConnectOptions, mut source: sqlx::Error) -> DatabaseError {
+    // The pool tries again until its time is up, and then no longer knows why.
+    if let (sqlx::Error::PoolTimedOut, Err(reason)) = (&source, options.connect().await) {
+        source = reason;
+    }
+    let address = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    DatabaseError::Connect { address, source }
 }

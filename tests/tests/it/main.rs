@@ -1,0 +1,7 @@
+//! All integration tests, in one binary: linking is what takes long.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod access;
+mod api;
+mod session;
+mod start;
