@@ -38,7 +38,11 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, Error> {
     let (mut bytes, mut seen) = (Vec::new(), 0);
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| {
-            Error::new(StatusCode::BAD_REQUEST, "broken_body", "The body of this request broke off.")
+            Error::new(
+                StatusCode::BAD_REQUEST,
+                "broken_body",
+                "The body of this request broke off.",
+            )
         })?;
         seen += chunk.len();
         if seen <= limit {

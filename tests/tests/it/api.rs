@@ -179,9 +179,10 @@ async fn a_body_of_ten_mebibytes_is_refused() {
     answer.problem(413, "body_too_large");
     // A stranger's too.
     server.client().post("/v1/session", &big).await.problem(413, "body_too_large");
-    let deep = "[".repeat(100_000);
+    let deep = format!("{{\"name\": \"x\", \"more\": {}", "[".repeat(100_000));
     let request = admin.request(Method::POST, "/v1/environments");
-    admin.send(request.header("content-type", "application/json").body(deep)).await.expect(400);
+    let request = request.header("content-type", "application/json").body(deep);
+    admin.send(request).await.problem(400, "malformed_json");
     admin.get("/v1/session").await.expect(200);
 }
 

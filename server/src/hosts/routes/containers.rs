@@ -280,9 +280,12 @@ pub(super) async fn check_takeover(
     }
     match reason {
         None => Ok(()),
-        Some(reason) => Err(Error::forbidden(format!(
-            "This container could take over its host ({reason}): your role here may not run it or open a shell in it."
-        ))),
+        Some(reason) => Err(Error::denied(
+            "host_takeover",
+            format!(
+                "This container could take over its host ({reason}): your role here may not run it or open a shell in it."
+            ),
+        )),
     }
 }
 

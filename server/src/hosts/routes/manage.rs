@@ -292,7 +292,8 @@ pub(super) async fn recent_events(
 /// it in one could take over the server.
 fn check_endpoint_rights(caller: &Caller, endpoint: &Endpoint) -> Result<()> {
     if matches!(endpoint, Endpoint::Socket { .. }) && !caller.is_admin() {
-        return Err(Error::forbidden(
+        return Err(Error::denied(
+            "server_socket",
             "A socket is one of the server's own machine: only an administrator may use it. Use TCP with TLS.",
         ));
     }

@@ -233,7 +233,8 @@ pub(super) async fn create_volume(
     check_new(&input.name, &input.labels)?;
     let options = input.options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     if detail::volume_reaches_host(options) && !access.may(Permission::HostTakeover) {
-        return Err(Error::forbidden(
+        return Err(Error::denied(
+            "host_takeover",
             "These driver options mount a path or device of the host: your role here may not use them.",
         ));
     }
