@@ -7,6 +7,7 @@
 
 mod access;
 mod audit;
+mod catalog;
 mod common;
 mod containers;
 mod environments;
@@ -20,6 +21,7 @@ mod users;
 
 pub use access::*;
 pub use audit::*;
+pub use catalog::*;
 pub use common::*;
 pub use containers::*;
 pub use environments::*;
