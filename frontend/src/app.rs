@@ -48,6 +48,9 @@ fn pages() -> AnyView {
             <Route path=path!("/setup") view=page(SetUp) />
             <ParentRoute path=path!("") view=Frame>
                 <Route path=path!("") view=page(Start) />
+                <Route path=path!("account") view=page(Profile) />
+                <Route path=path!("account/password") view=page(Password) />
+                <Route path=path!("account/api-keys") view=page(ApiKeys) />
                 <EnvironmentRoutes />
                 <AdminRoutes />
                 <Route path=path!("*any") view=page(NotFound) />
@@ -61,6 +64,11 @@ fn pages() -> AnyView {
 fn EnvironmentRoutes() -> impl MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("environments/:environment_id") view=EnvironmentFrame>
+            <Route path=path!("") view=page(OverviewPage) />
+            <Route path=path!("members") view=page(Members) />
+            <Route path=path!("settings") view=page(EnvironmentSettings) />
+            <Route path=path!("operations") view=page(Operations) />
+            <Route path=path!("operations/:operation_id") view=page(OperationPage) />
             <Route path=path!("*any") view=page(NotFound) />
         </ParentRoute>
     }
@@ -71,6 +79,10 @@ fn EnvironmentRoutes() -> impl MatchNestedRoutes + Clone {
 fn AdminRoutes() -> impl MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("admin") view=AdminFrame>
+            <Route path=path!("users") view=page(Users) />
+            <Route path=path!("environments") view=page(EnvironmentsPage) />
+            <Route path=path!("audit") view=page(AuditLog) />
+            <Route path=path!("settings") view=page(Settings) />
             <Route path=path!("*any") view=page(NotFound) />
         </ParentRoute>
     }

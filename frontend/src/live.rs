@@ -132,7 +132,12 @@ fn lost(state: RwSignal<LiveState>) {
 
 fn retry(attempt: RwSignal<u32>, failures: u32) {
     let pause = Duration::from_millis(1_000 << failures.min(5));
-    set_timeout(move || drop(attempt.try_set(failures + 1)), pause);
+    set_timeout(
+        move || {
+            _ = attempt.try_set(failures + 1);
+        },
+        pause,
+    );
 }
 
 /// An open stream; closes with its last owner.

@@ -14,7 +14,9 @@ impl Clock {
     pub fn provide() {
         let now = RwSignal::new(format::now_ms());
         provide_context(Self(now));
-        let tick = move || drop(now.try_set(format::now_ms()));
+        let tick = move || {
+            _ = now.try_set(format::now_ms());
+        };
         if let Ok(timer) = set_interval_with_handle(tick, std::time::Duration::from_secs(10)) {
             on_cleanup(move || timer.clear());
         }

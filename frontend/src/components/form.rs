@@ -79,7 +79,7 @@ impl Form {
             self.busy.try_set(false);
             match answer {
                 Ok(value) => on_ok(value),
-                Err(error) => drop(self.error.try_set(Some(error))),
+                Err(error) => _ = self.error.try_set(Some(error)),
             }
         });
     }
@@ -728,30 +728,31 @@ pub fn SearchBox(
     Effect::new(move || typed.set(value.get()));
     let waiting = StoredValue::new(None::<TimeoutHandle>);
     view! {
-        <div class="input-wrap search" role="search">
-            <Icon glyph=Glyph::Search />
-            <input
-                class="input"
-                type="search"
-                placeholder=label.clone()
-                aria-label=label
-                autocomplete="off"
-                spellcheck="false"
-                prop:value=typed
-                on:input=move |event| {
-                    let text = event_target_value(&event);
-                    typed.set(text.clone());
-                    if let Some(timer) = waiting.get_value() {
-                        timer.clear();
-                    }
-                    let timer = set_timeout_with_handle(
-                        move || drop(value.try_set(text)),
-                        std::time::Duration::from_millis(180),
-                    );
-                    waiting.set_value(timer.ok());
-                }
-            />
-        </div>
-    }
+           <div class="input-wrap search" role="search">
+               <Icon glyph=Glyph::Search />
+               <input
+                   class="input"
+                   type="search"
+                   placeholder=label.clone()
+                   aria-label=label
+                   autocomplete="off"
+                   spellcheck="false"
+                   prop:value=typed
+                   on:input=move |event| {
+                       let text = event_target_value(&event);
+                       typed.set(text.clone());
+                       if let Some(timer) = waiting.get_value() {
+                           timer.clear();
+                       }
+                       let timer = set_timeout_with_handle(
+                           move || {
+    _ = value.try_set(text); },
+                           std::time::Duration::from_millis(180),
+                       );
+                       waiting.set_value(timer.ok());
+                   }
+               />
+           </div>
+       }
     .into_any()
 }

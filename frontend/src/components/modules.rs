@@ -108,7 +108,7 @@ pub fn Editor(
                 }
                 // The page was left meanwhile.
                 Ok(made) => drop(call(&made, "dispose", &[])),
-                Err(error) => drop(problem.try_set(Some(error))),
+                Err(error) => _ = problem.try_set(Some(error)),
             }
         });
     });
@@ -256,7 +256,7 @@ pub fn Terminal(
                     }
                     on_ready.try_run(());
                 }
-                Err(error) => drop(problem.try_set(Some(error))),
+                Err(error) => _ = problem.try_set(Some(error)),
             }
         });
     });

@@ -43,14 +43,13 @@ texts! {
         outcome: "Outcome", "结果";
         any_outcome: "Any outcome", "所有结果";
         any_action: "Action, e.g. stack.install", "动作，例如 stack.install";
+        any_environment: "Any environment", "所有环境";
         any_actor: "Who", "操作者";
         from: "From", "从";
         until: "Until", "至";
         entry: "Audit entry", "审计记录";
         detail: "Details", "详情";
         by_api_key: "by API key", "通过 API 密钥";
-        export_csv: "Export as CSV", "导出为 CSV";
-        export_json: "Export as JSON", "导出为 JSON";
         settings: "Settings", "设置";
         settings_text: "For the whole installation.", "适用于整个系统。";
         general: "General", "常规";
@@ -58,6 +57,7 @@ texts! {
         instance_name_help: "Shown on the sign-in page and in titles.", "显示在登录页面和标题中。";
         catalog_refresh: "Read catalogs again every", "目录刷新间隔";
         minutes: "minutes", "分钟";
+        minutes_wrong: "Give a number of minutes from 1 to 10,080 (a week).", "请输入 1 到 10,080（一周）之间的分钟数。";
         about: "About this server", "关于此服务器";
         version: "Version", "版本";
         public_url: "Address", "地址";

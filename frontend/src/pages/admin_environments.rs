@@ -1,0 +1,126 @@
+use drover_api::{CreateEnvironment, Environment, Topic};
+use leptos::prelude::*;
+
+use crate::{
+    api,
+    components::*,
+    environment::{path, use_environments},
+    i18n::{fill, t},
+    icons::Glyph,
+};
+
+/// All environments.
+#[component]
+pub fn EnvironmentsPage() -> impl IntoView {
+    let words = &t().admin;
+    let open = RwSignal::new(false);
+    let reload = Trigger::new();
+    let table = TableSpec::new(move |ask| ask.get("environments"), |env: &Environment| env.id.to_string())
+        .column(
+            Column::new("name", t().common.name, |env: &Environment| {
+                view! { <a href=path(env.id, "") title=env.name.clone()>{env.name.clone()}</a> }
+            })
+            .sort()
+            .grow(1),
+        )
+        .column(
+            Column::new("description", t().common.description, |env: &Environment| {
+                view! { <span class="muted" title=env.description.clone()>{env.description.clone()}</span> }
+            })
+            .grow(2),
+        )
+        .column(Column::new("cluster_kind", words.cluster, |_: &Environment| words.cluster_cattle).width(11.0))
+        .column(
+            Column::new("state", t().common.state, |env: &Environment| view! { <StatePill state=env.state /> })
+                .sort()
+                .width(8.0),
+        )
+        .column(
+            Column::new("created_at", t().common.created, |env: &Environment| {
+                view! { <TimeAgo at=env.created_at /> }
+            })
+            .sort()
+            .width(8.0),
+        )
+        .name(|env| env.name.clone())
+        .link(|env| path(env.id, ""))
+        .actions(|env| {
+            vec![
+                MenuItem::link(Glyph::ArrowRight, words.open, path(env.id, "")),
+                MenuItem::link(Glyph::Users, t().frame.members, path(env.id, "members")),
+                MenuItem::link(Glyph::Settings, t().frame.environment_settings, path(env.id, "settings")),
+            ]
+        })
+        .sorted("name")
+        .live(&[Topic::Environment])
+        .reload_on(reload);
+    view! {
+        <Page
+            title=words.environments
+            sub=words.environments_text
+            actions=move || {
+                view! {
+                    <Button
+                        look=Look::Primary
+                        icon=Glyph::Plus
+                        label=words.new_environment
+                        on_click=move |_| open.set(true)
+                    />
+                }
+            }
+        >
+            <Table spec=table label=words.environments />
+            <Dialog open=open title=words.new_environment>
+                <NewEnvironment open=open reload=reload />
+            </Dialog>
+        </Page>
+    }
+}
+
+#[component]
+fn NewEnvironment(open: RwSignal<bool>, reload: Trigger) -> impl IntoView {
+    let words = &t().admin;
+    let environments = use_environments();
+    let form = Form::new();
+    let (name, description) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
+    let submit = move |()| {
+        let input = CreateEnvironment {
+            name: name.get_untracked(),
+            description: description.get_untracked(),
+        };
+        form.submit(
+            move || async move { api::post("environments", &input).json::<Environment>().await },
+            move |made| {
+                open.set(false);
+                reload.notify();
+                environments.remote().reload();
+                use_toasts().success_link(
+                    fill(words.environment_created, &[("name", &made.name)]),
+                    path(made.id, ""),
+                    words.open,
+                );
+            },
+        );
+    };
+    view! {
+        <FormView form=form on_submit=submit>
+            <TextField
+                form=form
+                name="name"
+                label=t().common.name
+                value=name
+                help=words.environment_name_help
+                focus=true
+            />
+            <TextArea
+                form=form
+                name="description"
+                label=t().common.description
+                value=description
+                optional=true
+                rows=3
+            />
+            <FormActions form=form label=t().common.create on_cancel=move |()| open.set(false) />
+        </FormView>
+    }
+}

@@ -1,0 +1,196 @@
+use drover_api::{Environment, EnvironmentState, List, Permission, UpdateEnvironment};
+use leptos::{prelude::*, task::spawn_local};
+use leptos_router::{NavigateOptions, hooks::use_navigate};
+use serde_json::Value;
+
+use super::Forbidden;
+use crate::{
+    api,
+    components::*,
+    environment::{Env, use_env, use_environments},
+    i18n::{fill, plural, t},
+    remote::Remote,
+    states::Tone,
+};
+
+/// An environment's name and description; to deactivate or delete it.
+#[component]
+pub fn EnvironmentSettings() -> impl IntoView {
+    let env = use_env();
+    let may = Memo::new(move |_| env.may(Permission::ManageEnvironment));
+    move || match may.get() {
+        true => view! { <Editable env=env /> }.into_any(),
+        false => view! { <Forbidden /> }.into_any(),
+    }
+}
+
+#[component]
+fn Editable(env: Env) -> impl IntoView {
+    let words = &t().environment;
+    let environments = use_environments();
+    let remote = Remote::new(move || api::get(env.api("")).json::<Environment>());
+    let state = Memo::new(move |_| env.get().map(|env| env.state));
+    // After a change: everything that shows the environment's name or state.
+    let refresh = move || {
+        remote.reload();
+        environments.remote().reload();
+    };
+    view! {
+        <Page title=words.settings narrow=true>
+            {move || {
+                (state.get() == Some(EnvironmentState::Inactive))
+                    .then(|| view! { <Notice tone=Tone::Warn>{words.deactivated}</Notice> })
+            }}
+            <Card title=words.general>
+                <Loaded remote=remote let:environment>
+                    {move || {
+                        view! { <General environment=environment.get() on_saved=move |()| refresh() /> }
+                    }}
+                </Loaded>
+            </Card>
+            <Card title=words.danger danger=true>
+                <div class="stack">
+                    {move || switch(env, state.get() == Some(EnvironmentState::Inactive), refresh)} <hr />
+                    <Delete env=env />
+                </div>
+            </Card>
+        </Page>
+    }
+}
+
+#[component]
+fn General(environment: Environment, #[prop(into)] on_saved: Callback<()>) -> impl IntoView {
+    let words = &t().environment;
+    let form = Form::new();
+    let (id, version) = (environment.id, environment.version);
+    let name = RwSignal::new(environment.name);
+    let description = RwSignal::new(environment.description);
+    let submit = move |()| {
+        let input = UpdateEnvironment {
+            name: Some(name.get_untracked()),
+            description: Some(description.get_untracked()),
+            state: None,
+        };
+        form.submit(
+            move || async move {
+                api::patch(format!("environments/{id}"), &input)
+                    .if_match(version)
+                    .json::<Environment>()
+                    .await
+            },
+            move |_| {
+                use_toasts().success(words.saved);
+                on_saved.run(());
+            },
+        );
+    };
+    view! {
+        <FormView form=form on_submit=submit>
+            <TextField form=form name="name" label=t().common.name value=name />
+            <TextArea
+                form=form
+                name="description"
+                label=t().common.description
+                value=description
+                optional=true
+                rows=3
+            />
+            <FormActions form=form label=t().common.save />
+        </FormView>
+    }
+}
+
+/// A line of the danger zone: what it does, and its button.
+fn line(title: &'static str, text: &'static str, button: AnyView) -> AnyView {
+    view! {
+        <div class="row-wrap between">
+            <div class="danger-text">
+                <div class="strong">{title}</div>
+                <div class="muted small">{text}</div>
+            </div>
+            {button}
+        </div>
+    }
+    .into_any()
+}
+
+fn switch(env: Env, inactive: bool, refresh: impl Fn() + Copy + Send + Sync + 'static) -> AnyView {
+    let words = &t().environment;
+    let set = move |state: EnvironmentState| async move {
+        let update = UpdateEnvironment { state: Some(state), ..Default::default() };
+        api::patch(env.api(""), &update).done().await?;
+        refresh();
+        Ok(())
+    };
+    if inactive {
+        let activate = move |_| {
+            spawn_local(async move {
+                if let Err(error) = set(EnvironmentState::Active).await {
+                    use_toasts().error(&error);
+                }
+            });
+        };
+        let button = view! { <Button label=words.activate on_click=activate /> }.into_any();
+        return line(words.activate, words.activate_text, button);
+    }
+    let deactivate = move |_| {
+        Confirm::new(words.deactivate, words.deactivate_text)
+            .names(vec![env.name()])
+            .ask(words.deactivate, move || set(EnvironmentState::Inactive));
+    };
+    let button = view! { <Button label=words.deactivate on_click=deactivate /> }.into_any();
+    line(words.deactivate, words.deactivate_text, button)
+}
+
+#[component]
+fn Delete(env: Env) -> impl IntoView {
+    let words = &t().environment;
+    let navigate = use_navigate();
+    let busy = RwSignal::new(false);
+    let ask = move |_| {
+        let navigate = navigate.clone();
+        busy.set(true);
+        spawn_local(async move {
+            let names = what_goes(env).await;
+            busy.set(false);
+            let name = untrack(|| env.name());
+            let names = match names {
+                Ok(names) => names,
+                Err(error) => return use_toasts().error(&error),
+            };
+            Confirm::new(fill(words.delete_title, &[("name", &name)]), words.delete_text)
+                .names(names)
+                .type_name(&name)
+                .ask(words.delete, move || {
+                    let navigate = navigate.clone();
+                    async move {
+                        api::delete(env.api("")).done().await?;
+                        use_toasts().success(words.removing);
+                        navigate(&env.path("operations"), NavigateOptions::default());
+                        Ok(())
+                    }
+                });
+        });
+    };
+    let button = view! { <Button look=Look::Danger label=words.delete busy=busy on_click=ask /> };
+    line(words.delete, words.delete_text, button.into_any())
+}
+
+/// The stacks by name, and how many hosts are disconnected.
+async fn what_goes(env: Env) -> api::Result<Vec<String>> {
+    let words = &t().environment;
+    let stacks: List<Value> = api::get(env.api("stacks")).query("limit", 20).json().await?;
+    let hosts: List<Value> = api::get(env.api("hosts")).query("limit", 1).json().await?;
+    let mut names: Vec<String> = stacks
+        .items
+        .iter()
+        .filter_map(|stack| Some(stack.get("name")?.as_str()?.to_owned()))
+        .collect();
+    if stacks.total as usize > names.len() {
+        names.push(plural(stacks.total, words.going_stacks));
+    }
+    if hosts.total > 0 {
+        names.push(plural(hosts.total, words.going_hosts));
+    }
+    Ok(names)
+}

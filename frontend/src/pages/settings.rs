@@ -1,0 +1,90 @@
+use drover_api::{ServerSettings, Topic, UpdateServerSettings};
+use leptos::prelude::*;
+
+use crate::{
+    api,
+    components::*,
+    i18n::{fill, t},
+    remote::Remote,
+};
+
+/// The installation's own settings and facts.
+#[component]
+pub fn Settings() -> impl IntoView {
+    let words = &t().admin;
+    let settings = Remote::new(|| api::get("settings").json::<ServerSettings>())
+        .live(&[Topic::Setting], |_| true);
+    view! {
+        <Page title=words.settings sub=words.settings_text narrow=true>
+            <Loaded remote=settings let:now>
+                <div class="stack">
+                    <Card title=words.general>
+                        {move || view! { <General now=now.get() settings=settings /> }}
+                    </Card>
+                    <Card title=words.about>
+                        {move || view! { <About now=now.get() /> }}
+                    </Card>
+                </div>
+            </Loaded>
+        </Page>
+    }
+}
+
+#[component]
+fn General(now: ServerSettings, settings: Remote<ServerSettings>) -> impl IntoView {
+    let words = &t().admin;
+    let form = Form::new();
+    let name = RwSignal::new(now.instance_name);
+    let minutes = RwSignal::new(now.catalog_refresh_minutes.to_string());
+    let submit = move |()| {
+        let Ok(minutes) = minutes.get_untracked().trim().parse() else {
+            return form.fail_field("catalog_refresh_minutes", words.minutes_wrong);
+        };
+        let input = UpdateServerSettings {
+            instance_name: Some(name.get_untracked()),
+            catalog_refresh_minutes: Some(minutes),
+        };
+        form.submit(
+            move || async move { api::patch("settings", &input).json::<ServerSettings>().await },
+            move |saved| {
+                use_toasts().success(t().common.saved);
+                settings.set(saved);
+            },
+        );
+    };
+    view! {
+        <FormView form=form on_submit=submit>
+            <TextField
+                form=form
+                name="instance_name"
+                label=words.instance_name
+                value=name
+                help=words.instance_name_help
+            />
+            <TextField
+                form=form
+                name="catalog_refresh_minutes"
+                label=words.catalog_refresh
+                value=minutes
+                kind="number"
+                unit=words.minutes
+            />
+            <FormActions form=form label=t().common.save />
+        </FormView>
+    }
+}
+
+#[component]
+fn About(now: ServerSettings) -> impl IntoView {
+    let words = &t().admin;
+    let database = if now.embedded_database { words.database_embedded } else { words.database_own };
+    let database = fill(database, &[("version", &now.database_version)]);
+    view! {
+        <KeyValues rows=vec![
+            (words.version, view! { <span class="mono">{now.version}</span> }.into_any()),
+            (words.public_url, view! { <span class="mono">{now.public_url}</span> }.into_any()),
+            (words.database, view! { {database} }.into_any()),
+            (words.started, view! { <TimeAgo at=now.started_at /> }.into_any()),
+        ] />
+    }
+}
