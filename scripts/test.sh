@@ -23,7 +23,8 @@ scripts/lint.sh
 say "Building the browser app"
 cargo run -q --locked -p xtask -- frontend --release
 say "Building the server and the tests"
-cargo build --locked -p drover-server
+# The same packages in both, so that they share the features of their dependencies and are built once.
+cargo build --locked --workspace --exclude drover-frontend --bin drover
 cargo nextest run --locked --workspace --exclude drover-frontend --no-run
 
 say "Starting PostgreSQL, Docker Engine and chromedriver"
