@@ -12,5 +12,6 @@ start_postgres() {
 }
 
 stop_postgres() {
+	[ -d "$1/data" ] || return 0
 	as_postgres "$(postgres_bin)/pg_ctl stop -m immediate -s -D $1/data" || true
 }

@@ -15,16 +15,25 @@ use crate::setting;
 const APPLETS: &[&str] =
     &["cat", "echo", "false", "httpd", "ls", "nc", "ping", "ps", "sh", "sleep", "stty", "true"];
 
-/// The images: name, files, and what they run.
-const IMAGES: &[(&str, &[(&str, &str)], &[&str])] = &[
-    ("drover-test/web:1", &[("www/index.html", "version 1\n")], WEB),
-    ("drover-test/web:2", &[("www/index.html", "version 2\n")], WEB),
-    ("drover-test/sleep:1", &[], &[r#"CMD ["sleep", "100000"]"#]),
-    (
-        "drover-test/unhealthy:1",
-        &[],
-        &[r#"CMD ["sleep", "100000"]"#, "HEALTHCHECK --interval=1s --retries=2 CMD false"],
-    ),
+/// An image of the tests.
+struct Image {
+    name: &'static str,
+    /// What `/www/index.html` says.
+    page: &'static str,
+    /// Lines of a Dockerfile.
+    changes: &'static [&'static str],
+}
+
+const SLEEP: &str = r#"CMD ["sleep", "100000"]"#;
+const IMAGES: &[Image] = &[
+    Image { name: "drover-test/web:1", page: "version 1\n", changes: WEB },
+    Image { name: "drover-test/web:2", page: "version 2\n", changes: WEB },
+    Image { name: "drover-test/sleep:1", page: "", changes: &[SLEEP] },
+    Image {
+        name: "drover-test/unhealthy:1",
+        page: "",
+        changes: &[SLEEP, "HEALTHCHECK --interval=1s --retries=2 CMD false"],
+    },
 ];
 /// Answers `version N` on 8080.
 const WEB: &[&str] = &["EXPOSE 8080", r#"CMD ["httpd", "-f", "-p", "8080", "-h", "/www"]"#];
@@ -87,7 +96,7 @@ impl Docker {
 
     fn make_images(&self) {
         let present = self.run(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]);
-        for (name, files, changes) in IMAGES {
+        for Image { name, page, changes } in IMAGES {
             if present.lines().any(|line| line == *name) {
                 continue;
             }
@@ -95,7 +104,7 @@ impl Docker {
             let folder = TempDir::with_prefix("drover-image-").unwrap();
             let archive = folder.path().join(format!("{}.tar", Uuid::new_v4()));
             let root = folder.path().join("root");
-            root_filesystem(&root, files);
+            root_filesystem(&root, page);
             let mut tar = Command::new("tar");
             tar.arg("-C").arg(&root).arg("-cf").arg(&archive).arg(".");
             assert!(tar.status().unwrap().success());
@@ -109,7 +118,7 @@ impl Docker {
     }
 }
 
-fn root_filesystem(root: &Path, files: &[(&str, &str)]) {
+fn root_filesystem(root: &Path, page: &str) {
     for folder in ["bin", "etc", "tmp", "www"] {
         std::fs::create_dir_all(root.join(folder)).unwrap();
     }
@@ -117,7 +126,5 @@ fn root_filesystem(root: &Path, files: &[(&str, &str)]) {
     for applet in APPLETS {
         symlink("busybox", root.join("bin").join(applet)).unwrap();
     }
-    for (path, text) in files {
-        std::fs::write(root.join(path), text).unwrap();
-    }
+    std::fs::write(root.join("www/index.html"), page).unwrap();
 }

@@ -160,7 +160,7 @@ pub fn takeover_reason(inspect: &ContainerInspectResponse) -> Option<String> {
         .mounts
         .iter()
         .flatten()
-        .find(|mount| mount.typ.as_ref().is_some_and(|kind| kind.to_string() == "bind"));
+        .find(|mount| mount.typ.as_ref().is_some_and(|kind| kind == "bind"));
     bound.map(|mount| {
         format!("it has {} of the host mounted", mount.source.as_deref().unwrap_or("a path"))
     })
