@@ -8,6 +8,7 @@ mod client;
 mod database;
 mod docker;
 mod events;
+mod fake_docker;
 mod proxy;
 mod server;
 
@@ -16,6 +17,7 @@ pub use client::{Answer, Client};
 pub use database::Database;
 pub use docker::Docker;
 pub use events::{Events, Message};
+pub use fake_docker::{Failure, FakeDocker};
 pub use proxy::Proxy;
 pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, run};
 

@@ -12,22 +12,20 @@ fn key(byte: u8) -> String {
 
 #[tokio::test]
 async fn wrong_settings_are_named() {
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
-        (&[("DROVER_LISTEN", "here")], &["--listen", "here"]),
-        (&[("DROVER_PUBLIC_URL", "drover.example.com")], &["--public-url", "http://"]),
-        (&[("DROVER_PUBLIC_URL", "https://example.com/drover")], &["--public-url", "no path"]),
-        (&[("DROVER_TRUSTED_PROXIES", "10.0.0.1,proxy")], &["--trusted-proxies", "proxy"]),
-        (&[("DROVER_DATABASE_CONNECTIONS", "1")], &["--database-connections", "2..=500"]),
-        (&[("DROVER_SESSION_IDLE_HOURS", "0")], &["--session-idle-hours"]),
-        (&[("DROVER_LOG_FORMAT", "xml")], &["--log-format", "text", "json"]),
-        (&[("DROVER_LOG", "a=b=c")], &["DROVER_LOG"]),
-        (&[("DATABASE_URL", "mysql://localhost/drover")], &["DATABASE_URL"]),
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("DROVER_LISTEN", "here", &["--listen", "here"]),
+        ("DROVER_PUBLIC_URL", "drover.example.com", &["--public-url", "http://"]),
+        ("DROVER_PUBLIC_URL", "https://example.com/drover", &["--public-url", "no path"]),
+        ("DROVER_TRUSTED_PROXIES", "10.0.0.1,proxy", &["--trusted-proxies", "proxy"]),
+        ("DROVER_DATABASE_CONNECTIONS", "1", &["--database-connections", "2..=500"]),
+        ("DROVER_SESSION_IDLE_HOURS", "0", &["--session-idle-hours"]),
+        ("DROVER_LOG_FORMAT", "xml", &["--log-format", "text", "json"]),
+        ("DROVER_LOG", "a=b=c", &["DROVER_LOG"]),
+        ("DATABASE_URL", "mysql://localhost/drover", &["DATABASE_URL"]),
     ];
-    for (settings, expected) in cases {
-        let mut settings = settings.to_vec();
-        if settings[0].0 != "DROVER_LISTEN" {
-            settings.push(("DROVER_LISTEN", "127.0.0.1:0"));
-        }
+    for (name, value, expected) in cases {
+        // The later of two settings of one name counts.
+        let settings = [("DROVER_LISTEN", "127.0.0.1:0"), (*name, *value)];
         let exit = run(&["serve"], &settings, "").await;
         assert!(!exit.success, "{settings:?} is taken");
         for word in *expected {
@@ -111,6 +109,21 @@ async fn the_private_database_keeps_its_data() {
     assert_eq!(environments(&server).await, ["Default", "Kept"]);
     let key = std::fs::metadata(server.folder().join("data/encryption.key")).unwrap();
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn the_manual_names_every_setting() {
+    let manual = include_str!("../../../docs/operations.md");
+    let help = run(&["serve", "--help"], &[], "").await.stdout;
+    let named = |line: &&str| line.starts_with("--");
+    for option in help.lines().map(str::trim).filter(named) {
+        let flag = option.split(' ').next().unwrap();
+        assert!(manual.contains(&format!("`{flag}`")), "the manual lacks {flag}");
+    }
+    for rest in help.split("[env: ").skip(1) {
+        let variable = rest.split(['=', ']']).next().unwrap();
+        assert!(manual.contains(&format!("`{variable}`")), "the manual lacks {variable}");
+    }
 }
 
 #[tokio::test]
