@@ -3,5 +3,6 @@
 
 mod access;
 mod api;
+mod hosts;
 mod session;
 mod start;

@@ -48,7 +48,8 @@ pub(super) struct LogsQuery {
     since: Option<String>,
     /// Lines up to this moment.
     until: Option<String>,
-    /// The last lines only; `all` for all there are. Default: 500, or all with `since`.
+    /// The last lines only, counted before `stream` narrows them; `all` for all there are.
+    /// Default: 500, or all with `since`.
     tail: Option<String>,
     /// Only what was written to `stdout` or `stderr`.
     stream: Option<LogStream>,
