@@ -1,0 +1,82 @@
+//! Operations: long work as rows, so that it outlives the server. Who does the work is the
+//! domain's own task; this is the record that people follow.
+
+mod routes;
+mod store;
+
+use drover_api::{Change, Operation, OperationError, OperationKind, OperationState, Topic};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+pub use routes::router;
+pub use store::{get, open_for};
+
+use crate::{access::Caller, app::App, error::Result, events};
+
+/// An operation to record.
+pub struct NewOperation<'a> {
+    /// What kind of work.
+    pub kind: OperationKind,
+    /// Where it happens.
+    pub environment_id: Uuid,
+    /// `stack`, `host` or `environment`.
+    pub target_kind: &'static str,
+    /// What it is done to.
+    pub target_id: Uuid,
+    /// Its name now.
+    pub target_name: &'a str,
+    /// What the work needs to know.
+    pub input: serde_json::Value,
+}
+
+/// Records an operation, in the transaction that makes it necessary. One that is still open for
+/// the same target is cancelled: the newer wish counts.
+pub async fn begin(
+    tx: &mut PgConnection,
+    caller: Option<&Caller>,
+    new: &NewOperation<'_>,
+) -> sqlx::Result<Operation> {
+    store::cancel_open(&mut *tx, new.target_id, "A newer operation has taken its place.").await?;
+    store::insert(tx, caller.map(|caller| (caller.user_id, &*caller.login)), new).await
+}
+
+/// Tells the browsers how an operation stands.
+pub async fn announce(app: &App, operation: &Operation) {
+    let mut event = events::event(
+        Topic::Operation,
+        Some(operation.environment_id),
+        operation.id,
+        Change::Updated,
+    );
+    event.object = serde_json::to_value(operation).ok();
+    app.events.publish(event).await;
+}
+
+/// Notes how far it is. Quiet when nothing has changed.
+pub async fn progress(app: &App, id: Uuid, fraction: f64, message: &str) -> Result<()> {
+    if let Some(operation) = store::progress(&app.db, id, fraction, message).await? {
+        announce(app, &operation).await;
+    }
+    Ok(())
+}
+
+/// Adds a line to its log.
+pub async fn log(app: &App, id: Uuid, message: &str) -> Result<()> {
+    Ok(store::append_log(&app.db, id, message).await?)
+}
+
+/// Ends it. False when it had ended already.
+pub async fn finish(app: &App, id: Uuid, error: Option<OperationError>) -> Result<bool> {
+    let state =
+        if error.is_some() { OperationState::Failed } else { OperationState::Succeeded };
+    let Some(operation) = store::finish(&app.db, id, state, error.as_ref()).await? else {
+        return Ok(false);
+    };
+    let line = match &error {
+        Some(error) => format!("Failed: {}", error.message),
+        None => "Done.".to_owned(),
+    };
+    store::append_log(&app.db, id, &line).await?;
+    announce(app, &operation).await;
+    Ok(true)
+}
