@@ -24,3 +24,6 @@ CREATE TABLE instances (
     UNIQUE (stack_id, service, ordinal)
 );
 CREATE INDEX instances_host ON instances (host_id);
+
+-- Why a service is not as it should be, in words, by service: written by the engine.
+ALTER TABLE stacks ADD COLUMN problems jsonb NOT NULL DEFAULT '{}';

@@ -31,11 +31,13 @@ use crate::{
     environments,
     error::{Error, Result},
     events::{self, Bus},
+    clusters::{self, cattle::Cattle},
     extract,
     hosts::{self, Hosts},
     openapi,
-    secrets::{Cipher, CipherError},
-    settings, users, web,
+    operations,
+    secrets::{self, Cipher, CipherError},
+    settings, stacks, users, web,
 };
 
 /// Longer than a browser waits; work that takes longer is an operation.
@@ -65,6 +67,8 @@ pub struct AppState {
     pub identities: Arc<Identities>,
     /// Live changes.
     pub events: Bus,
+    /// Drover's own engine.
+    pub cattle: Cattle,
     /// The hosts, and what is on them.
     pub hosts: Hosts,
     /// Prometheus metrics.
@@ -83,6 +87,7 @@ impl App {
         Self(Arc::new(AppState {
             identities: Arc::new(Identities::new(db.clone(), sessions.clone())),
             events: Bus::new(db.clone()),
+            cattle: Cattle::default(),
             hosts: Hosts::new(),
             openapi: openapi::document(),
             started_at: OffsetDateTime::now_utc(),
@@ -97,6 +102,7 @@ impl App {
     /// Starts the tasks that every domain runs beside requests.
     pub fn spawn_tasks(&self) {
         hosts::spawn(self.clone());
+        clusters::start(self);
         let app = self.clone();
         tokio::spawn(async move {
             let identities = app.identities.clone();
@@ -159,6 +165,9 @@ pub fn api_router() -> OpenApiRouter<App> {
         .merge(audit::router())
         .merge(settings::router())
         .merge(hosts::router())
+        .merge(operations::router())
+        .merge(stacks::router())
+        .merge(secrets::router())
 }
 
 /// The whole service.

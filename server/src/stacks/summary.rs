@@ -1,0 +1,157 @@
+//! How a stack stands, summed up from what is wanted, what is there, and its last operation.
+
+use std::sync::Arc;
+
+use drover_api::{ContainerState, Health, Service, StackState};
+use drover_compose::Project;
+use indexmap::IndexMap;
+use uuid::Uuid;
+
+use super::model::{Desired, StackRow};
+use crate::hosts::index::Entry;
+
+/// How a stack stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// In one word.
+    pub state: StackState,
+    /// Why, when not `running`.
+    pub reason: Option<String>,
+    /// How many containers do what they should.
+    pub running: u32,
+    /// How many should.
+    pub desired: u32,
+    /// Each service.
+    pub services: Vec<ServiceStanding>,
+}
+
+/// How a service stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceStanding {
+    /// Its name.
+    pub name: String,
+    /// In one word.
+    pub state: StackState,
+    /// Why, when not `running`.
+    pub reason: Option<String>,
+    /// How many should run.
+    pub scale: u32,
+    /// How many do (or have done what they should).
+    pub running: u32,
+    /// How many of those are healthy.
+    pub healthy: u32,
+}
+
+/// What is known of an open operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenWork {
+    /// It is the first deployment.
+    pub install: bool,
+    /// The operation's id.
+    pub id: Uuid,
+}
+
+/// Sums up.
+pub(super) fn sum_up(
+    row: &StackRow,
+    project: Option<&Project>,
+    containers: &[Arc<Entry>],
+    problems: &IndexMap<String, String>,
+    open: Option<OpenWork>,
+) -> Standing {
+    let services: Vec<ServiceStanding> = project
+        .iter()
+        .flat_map(|project| &project.services)
+        .map(|(name, service)| {
+            let own: Vec<&Arc<Entry>> = containers
+                .iter()
+                .filter(|entry| entry.owner.as_deref().is_some_and(|owner| *owner.service == **name))
+                .collect();
+            let may_end = service.restart == Some(drover_compose::Restart::No)
+                || project.is_some_and(|project| {
+                    project.services.values().any(|other| {
+                        other.depends_on.get(name).is_some_and(|dependency| {
+                            dependency.condition
+                                == drover_compose::DependencyCondition::Completed
+                        })
+                    })
+                });
+            let does = |entry: &&&Arc<Entry>| {
+                entry.state == ContainerState::Running
+                    || may_end && entry.state == ContainerState::Exited && entry.exit_code == Some(0)
+            };
+            let scale = if service.deploy.global {
+                own.len().max(1) as u32
+            } else {
+                row.scales.get(name).copied().unwrap_or(service.deploy.replicas)
+            };
+            let running = own.iter().filter(does).count() as u32;
+            let healthy = own
+                .iter()
+                .filter(does)
+                .filter(|entry| matches!(entry.health, None | Some(Health::Healthy)))
+                .count() as u32;
+            let state = match row.desired {
+                Desired::Removed => StackState::Removing,
+                Desired::Stopped => StackState::Stopped,
+                Desired::Running if healthy >= scale => StackState::Running,
+                Desired::Running => match open {
+                    Some(OpenWork { install: true, .. }) => StackState::Installing,
+                    Some(_) => StackState::Upgrading,
+                    None if row.outcome.as_deref() == Some("failed") && running == 0 => {
+                        StackState::Failed
+                    }
+                    None => StackState::Degraded,
+                },
+            };
+            let reason = problems.get(name).cloned().filter(|_| state != StackState::Running);
+            ServiceStanding { name: name.clone(), state, reason, scale, running, healthy }
+        })
+        .collect();
+    let running = services.iter().map(|service| service.healthy.min(service.scale)).sum();
+    let desired = services.iter().map(|service| service.scale).sum();
+    let state = match row.desired {
+        Desired::Removed => StackState::Removing,
+        Desired::Stopped => StackState::Stopped,
+        Desired::Running => match open {
+            Some(OpenWork { install: true, .. }) => StackState::Installing,
+            Some(_) => StackState::Upgrading,
+            None if row.outcome.as_deref() == Some("failed") => StackState::Failed,
+            None if project.is_some() && running >= desired => StackState::Running,
+            None => StackState::Degraded,
+        },
+    };
+    let reason = problems
+        .iter()
+        .next()
+        .map(|(service, why)| if service.is_empty() { why.clone() } else { format!("{service}: {why}") })
+        .filter(|_| state != StackState::Running);
+    Standing { state, reason, running, desired, services }
+}
+
+/// A service as the API tells it.
+pub(super) fn service(project: &Project, name: &str, standing: Option<&ServiceStanding>) -> Service {
+    let service = project.services.get(name).cloned().unwrap_or_default();
+    let scale = service.deploy.replicas;
+    Service {
+        name: name.to_owned(),
+        image: service.image,
+        state: standing.map_or(StackState::Stopped, |standing| standing.state),
+        reason: standing.and_then(|standing| standing.reason.clone()),
+        scale: standing.map_or(scale, |standing| standing.scale),
+        running: standing.map_or(0, |standing| standing.running),
+        healthy: standing.map_or(0, |standing| standing.healthy),
+        global: service.deploy.global,
+        ports: service
+            .ports
+            .iter()
+            .map(|port| match port.published {
+                Some(published) => format!("{published}:{}/{}", port.target, port.protocol),
+                None => format!("{}/{}", port.target, port.protocol),
+            })
+            .collect(),
+        depends_on: service.depends_on.keys().cloned().collect(),
+        networks: service.networks.keys().cloned().collect(),
+        volumes: service.volumes.iter().filter_map(|mount| mount.source.clone()).collect(),
+    }
+}
