@@ -27,15 +27,14 @@ use uuid::Uuid;
 use crate::{
     access::{self, Identities},
     audit, auth,
+    clusters::{self, cattle::Cattle},
     config::Settings,
     environments,
     error::{Error, Result},
     events::{self, Bus},
-    clusters::{self, cattle::Cattle},
     extract,
     hosts::{self, Hosts},
-    openapi,
-    operations,
+    openapi, operations,
     secrets::{self, Cipher, CipherError},
     settings, stacks, users, web,
 };

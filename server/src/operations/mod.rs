@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use routes::router;
-pub use store::{get, open_for};
+pub use store::{OpenOperation, get, open_for};
 
 use crate::{access::Caller, app::App, error::Result, events};
 
@@ -67,8 +67,7 @@ pub async fn log(app: &App, id: Uuid, message: &str) -> Result<()> {
 
 /// Ends it. False when it had ended already.
 pub async fn finish(app: &App, id: Uuid, error: Option<OperationError>) -> Result<bool> {
-    let state =
-        if error.is_some() { OperationState::Failed } else { OperationState::Succeeded };
+    let state = if error.is_some() { OperationState::Failed } else { OperationState::Succeeded };
     let Some(operation) = store::finish(&app.db, id, state, error.as_ref()).await? else {
         return Ok(false);
     };

@@ -46,8 +46,7 @@ async fn list(
     Query(query): Query<OperationQuery>,
 ) -> Result<Json<List<Operation>>> {
     let limit = query.limit.unwrap_or(100).clamp(1, 1000) as usize;
-    let filter =
-        Filter { before: query.cursor, state: query.state, target_id: query.target_id };
+    let filter = Filter { before: query.cursor, state: query.state, target_id: query.target_id };
     let mut items = store::list(&app.db, access.id, &filter, limit as i64 + 1).await?;
     let more = items.len() > limit;
     items.truncate(limit);

@@ -36,7 +36,8 @@ fn check(input: &WriteSecret) -> Result<Option<time::OffsetDateTime>> {
     let fits = (1..=64).contains(&input.name.len())
         && input.name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     if !fits {
-        errors.push(FieldError::new("name", "A name has 1 to 64 letters, digits, `.`, `_` or `-`."));
+        errors
+            .push(FieldError::new("name", "A name has 1 to 64 letters, digits, `.`, `_` or `-`."));
     }
     if input.value.is_empty() || input.value.len() > LARGEST {
         errors.push(FieldError::new("value", "A value has 1 byte to 512 KiB."));
@@ -193,7 +194,10 @@ async fn write(
     let fits = (1..=255).contains(&address.len())
         && address.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
     if !fits {
-        errors.push(FieldError::new("address", "Write HOST[:PORT] without a scheme, e.g. `registry.example.com:5000`."));
+        errors.push(FieldError::new(
+            "address",
+            "Write HOST[:PORT] without a scheme, e.g. `registry.example.com:5000`.",
+        ));
     }
     if input.username.is_empty() || input.username.len() > 255 {
         errors.push(FieldError::new("username", "A user name has 1 to 255 characters."));

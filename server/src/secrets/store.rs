@@ -56,7 +56,11 @@ pub(super) async fn list(
         .map(|row| Secret {
             id: row.id,
             name: row.name,
-            kind: if row.kind == "certificate" { SecretKind::Certificate } else { SecretKind::Opaque },
+            kind: if row.kind == "certificate" {
+                SecretKind::Certificate
+            } else {
+                SecretKind::Opaque
+            },
             description: row.description,
             expires_at: row.expires_at.map(Timestamp),
             updated_at: Timestamp(row.updated_at),

@@ -9,9 +9,9 @@ use axum::{
 };
 use drover_api::{
     CheckCompose, ComposeCheck, ComposeDiagnostic, ComposeVariable, CreateStack, FieldError, List,
-    Operation, OperationKind, Permission, RevisionOutcome, RollbackStack, ScaleService, Service, Severity,
-    Stack, StackDetail, StackOperation, StackRevision, StackSource, StackTemplate, Timestamp,
-    Topic, UpdateStack, UpgradePreview, UpgradeStack,
+    Operation, OperationKind, Permission, RevisionOutcome, RollbackStack, ScaleService, Service,
+    Severity, Stack, StackDetail, StackOperation, StackRevision, StackSource, StackTemplate,
+    Timestamp, Topic, UpdateStack, UpgradePreview, UpgradeStack,
 };
 use drover_compose::Project;
 use indexmap::IndexMap;
@@ -69,18 +69,26 @@ async fn project_of(app: &App, row: &StackRow) -> Result<(Revision, Option<Proje
     Ok((revision, project))
 }
 
-async fn standing(app: &App, row: &StackRow, project: Option<&Project>) -> Result<(Standing, Option<Uuid>)> {
-    let open = operations::open_for(&app.db, row.id).await?.map(|open| OpenWork {
-        install: open.kind == OperationKind::Install,
-        id: open.id,
-    });
+async fn standing(
+    app: &App,
+    row: &StackRow,
+    project: Option<&Project>,
+) -> Result<(Standing, Option<Uuid>)> {
+    let open = operations::open_for(&app.db, row.id)
+        .await?
+        .map(|open| OpenWork { install: open.kind == OperationKind::Install, id: open.id });
     let problems = store::problems(&app.db, row.id).await?;
     let containers = app.observe(row.environment_id, row.id);
     let standing = summary::sum_up(row, project, &containers, &problems, open);
     Ok((standing, open.map(|open| open.id)))
 }
 
-async fn to_api(app: &App, row: &StackRow, standing: &Standing, open: Option<Uuid>) -> Result<Stack> {
+async fn to_api(
+    app: &App,
+    row: &StackRow,
+    standing: &Standing,
+    open: Option<Uuid>,
+) -> Result<Stack> {
     let template = match (row.catalog_id, &row.template, &row.template_version) {
         (Some(catalog_id), Some(template), Some(version)) => Some(StackTemplate {
             catalog_id,
@@ -115,7 +123,10 @@ async fn row(app: &App, environment: Uuid, id: Uuid) -> Result<StackRow> {
 }
 
 /// The answer to every change: the stack and the operation that works on it. Wakes the engine.
-async fn accepted(app: &App, operation: Operation) -> Result<(StatusCode, HeaderMap, Json<StackOperation>)> {
+async fn accepted(
+    app: &App,
+    operation: Operation,
+) -> Result<(StatusCode, HeaderMap, Json<StackOperation>)> {
     let row = row(app, operation.environment_id, operation.target_id).await?;
     operations::announce(app, &operation).await;
     app.events.updated(Topic::Stack, Some(row.environment_id), row.id).await;
@@ -178,7 +189,11 @@ fn denied(access: EnvironmentAccess, project: &Project) -> Vec<ComposeDiagnostic
             column: 1,
             path: found.path,
             code: found.code,
-            message: format!("Your role here, {}, may not use {}.", access.role.as_str(), found.message),
+            message: format!(
+                "Your role here, {}, may not use {}.",
+                access.role.as_str(),
+                found.message
+            ),
         })
         .collect()
 }
@@ -391,7 +406,10 @@ async fn create(
         return Err(Error::invalid(vec![error]));
     }
     if input.description.chars().count() > 1000 {
-        return Err(Error::invalid_field("description", "A description has at most 1,000 characters."));
+        return Err(Error::invalid_field(
+            "description",
+            "A description has at most 1,000 characters.",
+        ));
     }
     let (template, revision) = first_revision(&app, input.source).await?;
     let variables = variables_of(&app, &revision)?;
@@ -447,9 +465,10 @@ async fn first_revision(app: &App, source: StackSource) -> Result<(Template, New
             Ok((None, revision))
         }
         StackSource::Template { catalog_id, template, version, answers } => {
-            let found = catalog::resolve(&app.db, catalog_id, &template, &version)
-                .await?
-                .ok_or_else(|| Error::invalid_field("source", "There is no such template or version."))?;
+            let found =
+                catalog::resolve(&app.db, catalog_id, &template, &version).await?.ok_or_else(
+                    || Error::invalid_field("source", "There is no such template or version."),
+                )?;
             let answers =
                 catalog::check_answers(&found.questions, &answers, None).map_err(Error::invalid)?;
             let (variables, secret_variables, secret_names) = upgrade::seal(app, answers)?;
@@ -554,7 +573,8 @@ async fn update(
         comment: "Edit".into(),
     };
     let pull = serde_json::json!({ "pull": input.pull });
-    let operation = revise(&app, &caller, &row, if_match, OperationKind::Upgrade, &new, pull).await?;
+    let operation =
+        revise(&app, &caller, &row, if_match, OperationKind::Upgrade, &new, pull).await?;
     if let Some(description) = input.description {
         let mut tx = app.db.begin().await?;
         store::set_description(&mut tx, id, &description).await?;
@@ -772,7 +792,10 @@ async fn scale_service(
     note.detail("scale", input.scale);
     let project = known_service(&app, &row, &service).await?;
     if project.services.get(&service).is_some_and(|service| service.deploy.global) {
-        return Err(Error::conflict("global_service", "A global service runs once on each matching host."));
+        return Err(Error::conflict(
+            "global_service",
+            "A global service runs once on each matching host.",
+        ));
     }
     let mut tx = app.db.begin().await?;
     store::set_scale(&mut tx, id, &service, input.scale).await?;
@@ -828,7 +851,8 @@ async fn upgrade_stack(
     let new = worked.into_revision(&app, &input.version)?;
     checked_project(access, &new.compose, &variables_of(&app, &new)?)?;
     let none = serde_json::json!({});
-    let operation = revise(&app, &caller, &row, if_match, OperationKind::Upgrade, &new, none).await?;
+    let operation =
+        revise(&app, &caller, &row, if_match, OperationKind::Upgrade, &new, none).await?;
     accepted(&app, operation).await
 }
 
@@ -860,7 +884,8 @@ async fn rollback(
     let new = again(earlier);
     checked_project(access, &new.compose, &variables_of(&app, &new)?)?;
     let none = serde_json::json!({});
-    let operation = revise(&app, &caller, &row, if_match, OperationKind::Rollback, &new, none).await?;
+    let operation =
+        revise(&app, &caller, &row, if_match, OperationKind::Rollback, &new, none).await?;
     accepted(&app, operation).await
 }
 

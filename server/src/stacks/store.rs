@@ -85,7 +85,11 @@ pub(super) async fn list(db: &PgPool, environment: Uuid) -> sqlx::Result<Vec<Sta
 }
 
 /// A stack of an environment, if it is there.
-pub(super) async fn get(db: &PgPool, environment: Uuid, id: Uuid) -> sqlx::Result<Option<StackRow>> {
+pub(super) async fn get(
+    db: &PgPool,
+    environment: Uuid,
+    id: Uuid,
+) -> sqlx::Result<Option<StackRow>> {
     Ok(select(db, Some(environment), Some(id)).await?.pop())
 }
 
@@ -251,7 +255,11 @@ pub(super) async fn set_scale(
 }
 
 /// Has the containers of these services made anew, and lets a stopped rollout go on.
-pub(super) async fn renew(tx: &mut PgConnection, id: Uuid, services: &[String]) -> sqlx::Result<()> {
+pub(super) async fn renew(
+    tx: &mut PgConnection,
+    id: Uuid,
+    services: &[String],
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE stacks SET updated_at = now(), version = version + 1, desired = 'running',
              generations = generations || (
@@ -279,12 +287,7 @@ pub(super) async fn retry(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
 }
 
 /// How the rollout of a revision ended.
-pub async fn set_outcome(
-    db: &PgPool,
-    id: Uuid,
-    revision: i32,
-    outcome: &str,
-) -> sqlx::Result<()> {
+pub async fn set_outcome(db: &PgPool, id: Uuid, revision: i32, outcome: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE stack_revisions SET outcome = $3 WHERE stack_id = $1 AND revision = $2",
         id,

@@ -65,20 +65,23 @@ pub(super) fn sum_up(
         .map(|(name, service)| {
             let own: Vec<&Arc<Entry>> = containers
                 .iter()
-                .filter(|entry| entry.owner.as_deref().is_some_and(|owner| *owner.service == **name))
+                .filter(|entry| {
+                    entry.owner.as_deref().is_some_and(|owner| *owner.service == **name)
+                })
                 .collect();
             let may_end = service.restart == Some(drover_compose::Restart::No)
                 || project.is_some_and(|project| {
                     project.services.values().any(|other| {
                         other.depends_on.get(name).is_some_and(|dependency| {
-                            dependency.condition
-                                == drover_compose::DependencyCondition::Completed
+                            dependency.condition == drover_compose::DependencyCondition::Completed
                         })
                     })
                 });
             let does = |entry: &&&Arc<Entry>| {
                 entry.state == ContainerState::Running
-                    || may_end && entry.state == ContainerState::Exited && entry.exit_code == Some(0)
+                    || may_end
+                        && entry.state == ContainerState::Exited
+                        && entry.exit_code == Some(0)
             };
             let scale = if service.deploy.global {
                 own.len().max(1) as u32
@@ -124,13 +127,21 @@ pub(super) fn sum_up(
     let reason = problems
         .iter()
         .next()
-        .map(|(service, why)| if service.is_empty() { why.clone() } else { format!("{service}: {why}") })
+        .map(
+            |(service, why)| {
+                if service.is_empty() { why.clone() } else { format!("{service}: {why}") }
+            },
+        )
         .filter(|_| state != StackState::Running);
     Standing { state, reason, running, desired, services }
 }
 
 /// A service as the API tells it.
-pub(super) fn service(project: &Project, name: &str, standing: Option<&ServiceStanding>) -> Service {
+pub(super) fn service(
+    project: &Project,
+    name: &str,
+    standing: Option<&ServiceStanding>,
+) -> Service {
     let service = project.services.get(name).cloned().unwrap_or_default();
     let scale = service.deploy.replicas;
     Service {

@@ -1,8 +1,6 @@
 //! To another version of a stack's template: three-way, with the person's own edits kept.
 
-use drover_api::{
-    FieldError, MergeChange, MergeConflict, MergeSide, UpgradePreview, UpgradeStack,
-};
+use drover_api::{FieldError, MergeChange, MergeConflict, MergeSide, UpgradePreview, UpgradeStack};
 use drover_compose::Side;
 use indexmap::IndexMap;
 
@@ -57,7 +55,8 @@ pub(super) async fn work_out(
         Ok(answers) => (Some(answers), Vec::new()),
         Err(errors) => (None, errors),
     };
-    let diff = merge.text.as_ref().map(|text| drover_compose::unified_diff(&revision.compose, text));
+    let diff =
+        merge.text.as_ref().map(|text| drover_compose::unified_diff(&revision.compose, text));
     let preview = UpgradePreview {
         from_version: revision.template_version.clone().unwrap_or_default(),
         to_version: input.version.clone(),

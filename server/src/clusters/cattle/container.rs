@@ -8,11 +8,11 @@ use uuid::Uuid;
 use crate::{
     hosts::{
         driver::models::{
-            ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig,
-            Ipam, IpamConfig, Mount as DockerMount, MountBindOptions, MountBindOptionsPropagationEnum,
-            MountTmpfsOptions, MountType, MountVolumeOptions, NetworkCreateRequest,
-            NetworkingConfig, PortBinding, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
-            VolumeCreateRequest, EndpointIpamConfig, DeviceMapping,
+            ContainerCreateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HealthConfig,
+            HostConfig, HostConfigLogConfig, Ipam, IpamConfig, Mount as DockerMount,
+            MountBindOptions, MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType,
+            MountVolumeOptions, NetworkCreateRequest, NetworkingConfig, PortBinding,
+            ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
         },
         labels,
     },
@@ -110,9 +110,9 @@ pub(super) fn endpoints(make: &Make<'_>) -> Vec<(String, EndpointSettings)> {
         .iter()
         .map(|(name, attachment)| {
             let network = make.project.networks.get(name);
-            let given = network.and_then(|network| network.name.as_deref()).or_else(|| {
-                network.filter(|network| network.external).map(|_| name.as_str())
-            });
+            let given = network
+                .and_then(|network| network.name.as_deref())
+                .or_else(|| network.filter(|network| network.external).map(|_| name.as_str()));
             let mut aliases = vec![make.service_name.to_owned()];
             aliases.extend(attachment.aliases.iter().cloned());
             let fixed = attachment.ipv4_address.is_some() || attachment.ipv6_address.is_some();
@@ -148,16 +148,21 @@ pub(super) fn create_body(make: &Make<'_>) -> ContainerCreateBody {
         .ports
         .iter()
         .map(|port| format!("{}/{}", port.target, port.protocol))
-        .chain(service.expose.iter().map(|port| {
-            if port.contains('/') { port.clone() } else { format!("{port}/tcp") }
-        }))
+        .chain(
+            service
+                .expose
+                .iter()
+                .map(|port| if port.contains('/') { port.clone() } else { format!("{port}/tcp") }),
+        )
         .collect::<Vec<_>>();
     let first_network = endpoints(make).into_iter().next();
     ContainerCreateBody {
         image: Some(service.image.clone()),
         cmd: service.command.clone(),
         entrypoint: service.entrypoint.clone(),
-        env: Some(service.environment.iter().map(|(key, value)| format!("{key}={value}")).collect()),
+        env: Some(
+            service.environment.iter().map(|(key, value)| format!("{key}={value}")).collect(),
+        ),
         labels: Some(all_labels),
         exposed_ports: Some(exposed),
         healthcheck: service.healthcheck.as_ref().map(|check| HealthConfig {
@@ -177,9 +182,8 @@ pub(super) fn create_body(make: &Make<'_>) -> ContainerCreateBody {
         tty: Some(service.tty),
         open_stdin: Some(service.stdin_open),
         host_config: Some(host_config(make, first_network.as_ref().map(|(name, _)| name.as_str()))),
-        networking_config: first_network.map(|endpoint| NetworkingConfig {
-            endpoints_config: Some([endpoint].into()),
-        }),
+        networking_config: first_network
+            .map(|endpoint| NetworkingConfig { endpoints_config: Some([endpoint].into()) }),
         ..ContainerCreateBody::default()
     }
 }
@@ -240,7 +244,8 @@ fn host_config(make: &Make<'_>, first_network: Option<&str>) -> HostConfig {
             serde_json::from_value(serde_json::Value::String(mode.to_owned())).ok()
         }),
         cgroup_parent: service.cgroup_parent.clone(),
-        sysctls: (!service.sysctls.is_empty()).then(|| service.sysctls.clone().into_iter().collect()),
+        sysctls: (!service.sysctls.is_empty())
+            .then(|| service.sysctls.clone().into_iter().collect()),
         shm_size: service.shm_size.map(signed),
         log_config: service.logging.as_ref().map(|logging| HostConfigLogConfig {
             typ: logging.driver.clone(),
@@ -297,9 +302,9 @@ fn mount_of(make: &Make<'_>, mount: &Mount) -> DockerMount {
     let source = mount.source.as_ref().map(|source| match mount.kind {
         MountKind::Volume => {
             let volume = make.project.volumes.get(source);
-            let given = volume.and_then(|volume| volume.name.as_deref()).or_else(|| {
-                volume.filter(|volume| volume.external).map(|_| source.as_str())
-            });
+            let given = volume
+                .and_then(|volume| volume.name.as_deref())
+                .or_else(|| volume.filter(|volume| volume.external).map(|_| source.as_str()));
             own_name(make.stack, source, given)
         }
         _ => source.clone(),

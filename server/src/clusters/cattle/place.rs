@@ -48,25 +48,20 @@ pub(crate) fn place(
             None => fitting.push(host),
         }
     }
-    let own: HashMap<Uuid, usize> =
-        instances.iter().filter(|instance| instance.service == name).fold(
-            HashMap::new(),
-            |mut counts, instance| {
-                *counts.entry(instance.host_id).or_default() += 1;
-                counts
-            },
-        );
+    let own: HashMap<Uuid, usize> = instances
+        .iter()
+        .filter(|instance| instance.service == name)
+        .fold(HashMap::new(), |mut counts, instance| {
+            *counts.entry(instance.host_id).or_default() += 1;
+            counts
+        });
     let own_of = |host: &Candidate| own.get(&host.id).copied().unwrap_or_default();
     // Spread over the values of the preferred label first, then over hosts, then by load.
     let group = |host: &Candidate| {
         let Some(label) = service.deploy.spread.first() else { return 0 };
         let key = label.trim_start_matches("node.labels.");
         let value = host.labels.get(key);
-        hosts
-            .iter()
-            .filter(|other| other.labels.get(key) == value)
-            .map(own_of)
-            .sum()
+        hosts.iter().filter(|other| other.labels.get(key) == value).map(own_of).sum()
     };
     fitting
         .into_iter()
@@ -76,7 +71,10 @@ pub(crate) fn place(
 }
 
 /// Every host that a global service's instance belongs on.
-pub(crate) fn matching<'a>(service: &'a Service, hosts: &'a [Candidate]) -> impl Iterator<Item = &'a Candidate> {
+pub(crate) fn matching<'a>(
+    service: &'a Service,
+    hosts: &'a [Candidate],
+) -> impl Iterator<Item = &'a Candidate> {
     hosts.iter().filter(|host| {
         host.closed.is_none() && service.deploy.constraints.iter().all(|rule| holds(rule, host))
     })
@@ -110,7 +108,8 @@ fn tied_host(
         .filter(|instance| {
             instance.service == name
                 || project.services.get(&instance.service).is_some_and(|other| {
-                    !free(other) && other.networks.keys().any(|net| service.networks.contains_key(net))
+                    !free(other)
+                        && other.networks.keys().any(|net| service.networks.contains_key(net))
                 })
         })
         .map(|instance| (instance.host_id, "the services that it talks to are on another host"))
@@ -152,9 +151,10 @@ fn obstacle(
     if most > 0 && here >= most {
         return Some(format!("it has {here} of them, the most that one host may have"));
     }
-    let port = service.ports.iter().filter_map(|port| Some((port.published?, &port.protocol))).find(
-        |(port, protocol)| here > 0 || host.taken_ports.contains(&(*port, (*protocol).clone())),
-    );
+    let port =
+        service.ports.iter().filter_map(|port| Some((port.published?, &port.protocol))).find(
+            |(port, protocol)| here > 0 || host.taken_ports.contains(&(*port, (*protocol).clone())),
+        );
     port.map(|(port, _)| format!("port {port} is taken"))
 }
 
@@ -199,9 +199,15 @@ mod tests {
         }
     }
 
-    fn choose(text: &str, service: &str, instances: &[Instance], hosts: &[Candidate]) -> Result<u128, String> {
+    fn choose(
+        text: &str,
+        service: &str,
+        instances: &[Instance],
+        hosts: &[Candidate],
+    ) -> Result<u128, String> {
         let project = drover_compose::load(text, &()).project.unwrap_or_default();
-        place(&project, service, &project.services[service], instances, hosts).map(|id| id.as_u128())
+        place(&project, service, &project.services[service], instances, hosts)
+            .map(|id| id.as_u128())
     }
 
     #[test]
@@ -220,7 +226,10 @@ mod tests {
         let hosts = [host(1, &[]), full];
         let text = "services: {web: {image: a, ports: ['80:80'], deploy: {placement: {constraints: ['node.labels.disk == ssd']}}}}";
         let why = choose(text, "web", &[], &hosts).err().unwrap_or_default();
-        assert_eq!(why, "No host fits. h1: `node.labels.disk == ssd` does not hold; h2: port 80 is taken.");
+        assert_eq!(
+            why,
+            "No host fits. h1: `node.labels.disk == ssd` does not hold; h2: port 80 is taken."
+        );
     }
 
     #[test]
@@ -232,7 +241,8 @@ mod tests {
 
     #[test]
     fn spreads_over_the_preferred_label() {
-        let hosts = [host(1, &[("zone", "a")]), host(2, &[("zone", "a")]), host(3, &[("zone", "b")])];
+        let hosts =
+            [host(1, &[("zone", "a")]), host(2, &[("zone", "a")]), host(3, &[("zone", "b")])];
         let text = "services: {web: {image: a, deploy: {placement: {preferences: [{spread: node.labels.zone}]}}}}";
         assert_eq!(choose(text, "web", &[instance("web", 1)], &hosts), Ok(3));
     }

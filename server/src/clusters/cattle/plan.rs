@@ -36,8 +36,7 @@ pub(crate) struct Seen {
 impl Seen {
     /// It does what it is there for.
     pub fn is_ready(&self) -> bool {
-        self.state == ContainerState::Running
-            && matches!(self.health, None | Some(Health::Healthy))
+        self.state == ContainerState::Running && matches!(self.health, None | Some(Health::Healthy))
     }
 
     fn has_ended(&self) -> bool {
@@ -122,15 +121,16 @@ fn plan_service(view: &View<'_>, name: &str, service: &Service, plan: &mut Plan)
     let mut outdated = Vec::new();
     let mut changing = 0;
     for instance in view.instances.iter().filter(|instance| instance.service == name) {
-        let mine = |seen: &&Seen| {
-            seen.instance == Some(instance.id) && seen.host_id == instance.host_id
-        };
+        let mine =
+            |seen: &&Seen| seen.instance == Some(instance.id) && seen.host_id == instance.host_id;
         let old: Vec<&Seen> =
             view.seen.iter().filter(mine).filter(|seen| seen.spec != spec).collect();
         let mut new = view.seen.iter().filter(mine).filter(|seen| seen.spec == spec);
         let Some(current) = new.next() else {
             match old.as_slice() {
-                [] if view.blocked => plan.waiting.push((name.to_owned(), "The rollout has failed.".into())),
+                [] if view.blocked => {
+                    plan.waiting.push((name.to_owned(), "The rollout has failed.".into()))
+                }
                 [] => match &blocker {
                     Some(why) => plan.waiting.push((name.to_owned(), why.clone())),
                     None => {
@@ -151,7 +151,8 @@ fn plan_service(view: &View<'_>, name: &str, service: &Service, plan: &mut Plan)
         plan.steps.extend(new.map(|extra| Step::Remove { container: extra.id.clone() }));
         let completed = may_end && current.has_completed();
         let ready = completed
-            || current.is_ready() && (old.is_empty() || current.health.is_some() || current.watched);
+            || current.is_ready()
+                && (old.is_empty() || current.health.is_some() || current.watched);
         if ready {
             plan.done += 1;
             plan.steps.extend(old.iter().map(|old| Step::Remove { container: old.id.clone() }));
@@ -175,7 +176,8 @@ fn plan_service(view: &View<'_>, name: &str, service: &Service, plan: &mut Plan)
         most => (most as usize).saturating_sub(changing),
     };
     if (view.pausing)(name) || plan.failed.is_some() {
-        plan.waiting.push((name.to_owned(), "The next batch waits for the pause between two.".into()));
+        plan.waiting
+            .push((name.to_owned(), "The next batch waits for the pause between two.".into()));
         return;
     }
     if let Some(why) = blocker {
@@ -183,7 +185,8 @@ fn plan_service(view: &View<'_>, name: &str, service: &Service, plan: &mut Plan)
         return;
     }
     // A port of the host can be held by one container at a time.
-    let start_first = update.start_first && service.ports.iter().all(|port| port.published.is_none());
+    let start_first =
+        update.start_first && service.ports.iter().all(|port| port.published.is_none());
     for (instance, old) in outdated.iter().take(at_once) {
         if start_first {
             let aside = old.first().map(|old| old.id.clone());
@@ -204,7 +207,10 @@ fn revive(view: &View<'_>, instance: &Instance, seen: &Seen, may_end: bool, plan
         plan.steps.push(Step::Start { container: seen.id.clone(), instance: instance.id });
     } else if seen.has_ended() && !finished {
         let code = seen.exit_code.map_or(String::new(), |code| format!(" with exit code {code}"));
-        plan.waiting.push((instance.service.clone(), format!("`{}` has ended{code}; it is started again in a while.", seen.name)));
+        plan.waiting.push((
+            instance.service.clone(),
+            format!("`{}` has ended{code}; it is started again in a while.", seen.name),
+        ));
     }
 }
 
@@ -245,9 +251,9 @@ fn blocking_dependency(view: &View<'_>, service: &Service) -> Option<String> {
             DependencyCondition::Healthy => seen.is_ready(),
             DependencyCondition::Completed => seen.has_completed(),
         };
-        let there = ids.iter().all(|id| {
-            view.seen.iter().any(|seen| seen.instance == Some(*id) && fits(seen))
-        });
+        let there = ids
+            .iter()
+            .all(|id| view.seen.iter().any(|seen| seen.instance == Some(*id) && fits(seen)));
         let what = match dependency.condition {
             DependencyCondition::Started => "run",
             DependencyCondition::Healthy => "be healthy",
@@ -280,7 +286,9 @@ mod tests {
         fn take(&mut self, step: &Step, instances: &[Instance], specs: &IndexMap<String, String>) {
             match step {
                 Step::Create { instance, aside } => {
-                    let Some(instance) = instances.iter().find(|i| i.id == *instance) else { return };
+                    let Some(instance) = instances.iter().find(|i| i.id == *instance) else {
+                        return;
+                    };
                     let name = format!("{}-{}", instance.service, instance.ordinal);
                     for seen in &mut self.seen {
                         if aside.as_ref() == Some(&seen.id) {
@@ -346,7 +354,12 @@ mod tests {
 
     /// Takes plans until nothing is left; `stops` says after how many steps of each plan the
     /// server dies.
-    fn settle(project: &Project, specs: &IndexMap<String, String>, world: &mut World, stops: &[usize]) -> bool {
+    fn settle(
+        project: &Project,
+        specs: &IndexMap<String, String>,
+        world: &mut World,
+        stops: &[usize],
+    ) -> bool {
         for round in 0..60 {
             let plan = next(project, specs, world);
             if plan.settled {
@@ -394,7 +407,8 @@ mod tests {
 
     #[test]
     fn start_first_keeps_all_of_them_running() {
-        let project = project(&TEXT.replace("parallelism: 1", "parallelism: 2, order: start-first"));
+        let project =
+            project(&TEXT.replace("parallelism: 1", "parallelism: 2, order: start-first"));
         let mut world = World::default();
         assert!(settle(&project, &specs(&project, "1"), &mut world, &[]));
         let newer = specs(&project, "2");
@@ -441,7 +455,9 @@ mod tests {
         }
         let plan = next(&project, &specs, &world);
         assert_eq!(plan.steps.len(), 1);
-        assert!(matches!(&plan.steps[0], Step::Start { container, .. } if *container == world.seen[1].id));
+        assert!(
+            matches!(&plan.steps[0], Step::Start { container, .. } if *container == world.seen[1].id)
+        );
     }
 
     proptest! {

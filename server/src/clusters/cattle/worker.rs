@@ -10,7 +10,7 @@ use std::{
 
 use drover_api::{Change, ContainerState, HostMode, HostState, OperationError, Topic};
 use drover_compose::{FailureAction, PullPolicy, Service};
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use indexmap::IndexMap;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{Error, Result},
+    error::Result,
     events,
     hosts::{
         self,
@@ -131,8 +131,14 @@ impl Worker {
         let wanted = match self.compiled(row).await {
             Ok(wanted) => wanted,
             Err(error) => {
-                self.fail(row, operation.as_ref().map(|open| open.id), None, error.code(), error.detail())
-                    .await?;
+                self.fail(
+                    row,
+                    operation.as_ref().map(|open| open.id),
+                    None,
+                    error.code(),
+                    error.detail(),
+                )
+                .await?;
                 return Ok(Next::Wait(LOOK));
             }
         };
@@ -151,7 +157,11 @@ impl Worker {
                 blocked,
                 resting: &|id| memory.restarts.get(id).is_some_and(|(_, until)| *until > now),
                 pausing: &|service| {
-                    let delay = wanted.project.services.get(service).map_or(0, |s| s.deploy.update.delay_ms);
+                    let delay = wanted
+                        .project
+                        .services
+                        .get(service)
+                        .map_or(0, |s| s.deploy.update.delay_ms);
                     memory
                         .batch_ended
                         .get(service)
@@ -179,7 +189,17 @@ impl Worker {
                 let message = describe(&plan, &problems);
                 operations::progress(&self.app, open.id, fraction, &message).await?;
             }
-            return self.take_steps(row, &wanted, &instances, &seen, &plan.steps, operation.as_ref(), problems).await;
+            return self
+                .take_steps(
+                    row,
+                    &wanted,
+                    &instances,
+                    &seen,
+                    &plan.steps,
+                    operation.as_ref(),
+                    problems,
+                )
+                .await;
         }
         self.tell_problems(row, &problems).await?;
         if let Some(open) = &operation {
@@ -192,7 +212,8 @@ impl Worker {
                 self.app.events.updated(Topic::Stack, Some(row.environment_id), row.id).await;
             } else {
                 let fraction = plan.done as f64 / plan.total.max(1) as f64;
-                operations::progress(&self.app, open.id, fraction, &describe(&plan, &problems)).await?;
+                operations::progress(&self.app, open.id, fraction, &describe(&plan, &problems))
+                    .await?;
             }
         }
         // Pauses, watches and rests end without an event.
@@ -276,10 +297,15 @@ impl Worker {
         if !service.deploy.global && instance.ordinal > service.deploy.replicas as i32 {
             return false;
         }
-        let Some(host) = hosts.iter().find(|host| host.id == instance.host_id) else { return false };
+        let Some(host) = hosts.iter().find(|host| host.id == instance.host_id) else {
+            return false;
+        };
         let draining = host.closed.as_deref() == Some(DRAINING);
         if draining && has_local_data(service) {
-            let why = format!("Its volumes are on {}, which is being drained: move the data, or end the drain.", host.name);
+            let why = format!(
+                "Its volumes are on {}, which is being drained: move the data, or end the drain.",
+                host.name
+            );
             problems.insert(instance.service.clone(), why);
             return true;
         }
@@ -307,7 +333,9 @@ impl Worker {
                     .index()
                     .of_host(row.environment_id, host.id)
                     .iter()
-                    .filter(|entry| entry.owner.as_ref().is_none_or(|owner| owner.stack_id != row.id))
+                    .filter(|entry| {
+                        entry.owner.as_ref().is_none_or(|owner| owner.stack_id != row.id)
+                    })
                     .flat_map(|entry| entry.to_api().ports)
                     .filter_map(|port| Some((port.host_port?, port.protocol)))
                     .collect();
@@ -390,8 +418,10 @@ impl Worker {
     /// there.
     fn note_batches(&mut self, wanted: &Wanted, seen: &[Seen]) {
         for (name, spec) in &wanted.specs {
-            let ready =
-                seen.iter().filter(|s| s.service == *name && s.spec == *spec && s.is_ready()).count();
+            let ready = seen
+                .iter()
+                .filter(|s| s.service == *name && s.spec == *spec && s.is_ready())
+                .count();
             if self.memory.ready.insert(name.clone(), ready).is_some_and(|before| before < ready) {
                 self.memory.batch_ended.insert(name.clone(), Instant::now());
             }
@@ -416,14 +446,13 @@ impl Worker {
             Err((service, failed)) => vec![(service, Err(failed))],
             Ok(()) => {
                 let this = &*self;
-                stream::iter(steps)
-                    .map(|step| async move {
-                        let service = service_of(step, instances, seen);
-                        (service, this.take(row, wanted, instances, seen, step).await)
-                    })
-                    .buffer_unordered(AT_ONCE)
-                    .collect()
-                    .await
+                let mut work: Vec<BoxFuture<'_, _>> = Vec::new();
+                for step in steps {
+                    let service = service_of(step, instances, seen);
+                    let taking = this.take(row, wanted, instances, seen, step);
+                    work.push(taking.map(|done| (service, done)).boxed());
+                }
+                a_few_at_once(work).await
             }
         };
         let mut worst: Option<(String, Failed)> = None;
@@ -497,20 +526,25 @@ impl Worker {
         }
         let pull_all = operation.is_some_and(|open| open.input["pull"].as_bool() == Some(true));
         let this = &*self;
-        let images = stream::iter(images).map(|(host, image, name)| async move {
+        let operation_id = operation.map(|open| open.id);
+        let mut pulls: Vec<BoxFuture<'_, _>> = Vec::new();
+        for (host, image, name) in images {
             let policy = wanted.project.services.get(&name).and_then(|s| s.pull_policy);
-            let id = operation.map_or(Uuid::nil(), |open| open.id);
-            let key = (host, image, id);
-            let anew = (pull_all || policy == Some(PullPolicy::Always)) && !this.memory.pulled.contains(&key);
-            let done = this.image(row, host, &key.1, policy, anew, operation.map(|o| o.id)).await;
-            done.map(|()| key).map_err(|failed| (name, failed))
-        });
-        let shared = stream::iter(on_hosts)
-            .map(|(host, services)| async move { this.shared(row, wanted, host, &services).await });
-        let (images, shared): (Vec<_>, Vec<_>) = tokio::join!(
-            images.buffer_unordered(3).collect(),
-            shared.buffer_unordered(AT_ONCE).collect(),
-        );
+            let key = (host, image, operation_id.unwrap_or_default());
+            let always = pull_all || policy == Some(PullPolicy::Always);
+            let anew = always && !this.memory.pulled.contains(&key);
+            let pull = async move {
+                let done = this.image(row, host, &key.1, policy, anew, operation_id).await;
+                done.map(|()| key).map_err(|failed| (name, failed))
+            };
+            pulls.push(pull.boxed());
+        }
+        let mut setting_up: Vec<BoxFuture<'_, _>> = Vec::new();
+        for (host, services) in on_hosts {
+            let work = async move { this.shared(row, wanted, host, &services).await };
+            setting_up.push(work.boxed());
+        }
+        let (images, shared) = tokio::join!(a_few_at_once(pulls), a_few_at_once(setting_up));
         for image in images {
             self.memory.pulled.insert(image?);
         }
@@ -533,13 +567,17 @@ impl Worker {
             return Ok(());
         }
         if policy == Some(PullPolicy::Never) {
-            let why = format!("The image {image} is not on the host, and `pull_policy` is `never`.");
+            let why =
+                format!("The image {image} is not on the host, and `pull_policy` is `never`.");
             return Err(self.failed(row, host, DockerError::new(ErrorKind::ImageNotFound, why)));
         }
-        let auth = hosts::registry_auth(&self.app, row.environment_id, image).await.map_err(|error| Failed {
-            transient: error.status().is_server_error(),
-            error: operation_error(error.code(), error.detail()),
-        })?;
+        let auth =
+            hosts::registry_auth(&self.app, row.environment_id, image).await.map_err(|error| {
+                Failed {
+                    transient: error.status().is_server_error(),
+                    error: operation_error(error.code(), error.detail()),
+                }
+            })?;
         let (progress, mut told) = tokio::sync::watch::channel(String::new());
         let telling = async {
             while told.changed().await.is_ok() {
@@ -566,9 +604,8 @@ impl Worker {
         if let Some(id) = operation
             && pulled.is_ok()
         {
-            operations::log(&self.app, id, &format!("Pulled {image}.")).await.map_err(|error| Failed {
-                transient: true,
-                error: operation_error(error.code(), error.detail()),
+            operations::log(&self.app, id, &format!("Pulled {image}.")).await.map_err(|error| {
+                Failed { transient: true, error: operation_error(error.code(), error.detail()) }
             })?;
         }
         pulled.map_err(named)
@@ -594,14 +631,20 @@ impl Worker {
         for name in networks {
             let Some(network) = wanted.project.networks.get(name) else { continue };
             let request = container::network(row, name, network);
-            let full = if network.external && network.name.is_none() { name.clone() } else { request.name.clone() };
+            let full = if network.external && network.name.is_none() {
+                name.clone()
+            } else {
+                request.name.clone()
+            };
             let found = docker.find_network(&full).await.map_err(named)?;
             match found {
                 Some(_) if network.external => {}
                 Some(found) => {
                     let labels = found.labels.unwrap_or_default();
                     if labels::stack(row.environment_id, &labels) != Some(row.id) {
-                        let why = format!("The host has a network {full} that is not this stack's. Remove it, or give the stack another name.");
+                        let why = format!(
+                            "The host has a network {full} that is not this stack's. Remove it, or give the stack another name."
+                        );
                         return Err(named(DockerError::new(ErrorKind::Conflict, why)));
                     }
                 }
@@ -632,7 +675,9 @@ impl Worker {
             match docker.find_volume(&full).await.map_err(named)? {
                 Some(_) if volume.external => {}
                 Some(found) if !is_own(row, &found.labels) => {
-                    let why = format!("The host has a volume {full} that is not this stack's. Name it with `external: true` to use it, or give the stack another name.");
+                    let why = format!(
+                        "The host has a volume {full} that is not this stack's. Name it with `external: true` to use it, or give the stack another name."
+                    );
                     return Err(named(DockerError::new(ErrorKind::Conflict, why)));
                 }
                 Some(_) => {}
@@ -641,7 +686,10 @@ impl Worker {
                     return Err(named(DockerError::new(ErrorKind::NotFound, why)));
                 }
                 None => {
-                    docker.create_volume(container::volume(row, name, volume)).await.map_err(named)?;
+                    docker
+                        .create_volume(container::volume(row, name, volume))
+                        .await
+                        .map_err(named)?;
                 }
             }
         }
@@ -663,7 +711,10 @@ impl Worker {
                 let named = |error| self.failed(row, instance.host_id, error);
                 if let Some(old) = aside.as_ref().and_then(|id| seen.iter().find(|s| s.id == *id)) {
                     let short: String = old.id.chars().take(8).collect();
-                    let name = format!("{}-old-{short}", container::name(row, &instance.service, instance.ordinal));
+                    let name = format!(
+                        "{}-old-{short}",
+                        container::name(row, &instance.service, instance.ordinal)
+                    );
                     docker.rename_container(&old.id, &name).await.map_err(named)?;
                 }
                 let make = self.make(row, wanted, instance, instances, seen)?;
@@ -684,7 +735,11 @@ impl Worker {
                 };
                 started.map_err(|error| self.failed(row, instance.host_id, error))?;
                 let spec = known.spec.clone();
-                Ok(Done::Running(Seen { spec, exit_code: Some(0), ..fresh(container, row, instance, "") }))
+                Ok(Done::Running(Seen {
+                    spec,
+                    exit_code: Some(0),
+                    ..fresh(container, row, instance, "")
+                }))
             }
             Step::Remove { container } => {
                 let known = seen.iter().find(|s| s.id == *container).ok_or_else(vanished)?;
@@ -745,12 +800,17 @@ impl Worker {
         let id = found.id.unwrap_or_default();
         let own = |key: &str, value: String| found_labels.get(key) == Some(&value);
         if !own(labels::STACK, make.stack.id.to_string())
-            && labels::stack(make.stack.environment_id, &found_labels).is_none_or(|id| id != make.stack.id)
+            && labels::stack(make.stack.environment_id, &found_labels)
+                .is_none_or(|id| id != make.stack.id)
         {
-            let why = format!("The host has a container {name} that is not this stack's. Remove it, or give the stack another name.");
+            let why = format!(
+                "The host has a container {name} that is not this stack's. Remove it, or give the stack another name."
+            );
             return Err(DockerError::new(ErrorKind::Conflict, why));
         }
-        if own(labels::INSTANCE, make.instance.to_string()) && own(labels::SPEC, make.spec.to_owned()) {
+        if own(labels::INSTANCE, make.instance.to_string())
+            && own(labels::SPEC, make.spec.to_owned())
+        {
             return Ok(id);
         }
         // A left-over of this stack's: an instance that is no longer wanted.
@@ -767,13 +827,13 @@ impl Worker {
         id: &str,
     ) -> hosts::driver::Result<()> {
         for (network, settings) in container::endpoints(make).into_iter().skip(1) {
-            let request = NetworkConnectRequest {
-                container: id.to_owned(),
-                endpoint_config: Some(settings),
-            };
+            let request =
+                NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(settings) };
             match docker.connect_network(&network, request).await {
                 // It is in it already: the server was killed in between.
-                Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Refused) && error.message().contains("already") => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Refused)
+                        && error.message().contains("already") => {}
                 other => other?,
             }
         }
@@ -848,7 +908,11 @@ impl Worker {
                 Ok(docker) => docker,
                 Err(error) => {
                     if placed.contains(&host.id) {
-                        left.push(format!("Containers on {}: {}", host.row().name, error.message()));
+                        left.push(format!(
+                            "Containers on {}: {}",
+                            host.row().name,
+                            error.message()
+                        ));
                     }
                     continue;
                 }
@@ -861,14 +925,11 @@ impl Worker {
                     continue;
                 }
             };
-            let removed: Vec<_> = stream::iter(containers)
-                .map(|container| {
-                    let docker = docker.clone();
-                    async move { remove_container(&docker, &container.id).await }
-                })
-                .buffer_unordered(AT_ONCE)
-                .collect()
-                .await;
+            let mut removing: Vec<BoxFuture<'_, _>> = Vec::new();
+            for container in &containers {
+                removing.push(remove_container(&docker, &container.id).boxed());
+            }
+            let removed = a_few_at_once(removing).await;
             left.extend(removed.into_iter().filter_map(|result| {
                 let error = result.err()?;
                 Some(format!("A container on {}: {}", host.row().name, error.message()))
@@ -897,7 +958,8 @@ impl Worker {
                 Ok(networks) => {
                     for network in networks {
                         if own(&network.labels.unwrap_or_default()) {
-                            results.push(docker.remove_network(&network.id.unwrap_or_default()).await);
+                            results
+                                .push(docker.remove_network(&network.id.unwrap_or_default()).await);
                         }
                     }
                 }
@@ -958,11 +1020,16 @@ impl Worker {
         let state = found.state.unwrap_or_default();
         let health = state.health.and_then(|health| health.log?.pop()?.output);
         let said = health.or(state.error).unwrap_or_default();
-        let line: String = said.trim().lines().last().unwrap_or_default().chars().take(200).collect();
+        let line: String =
+            said.trim().lines().last().unwrap_or_default().chars().take(200).collect();
         if line.is_empty() { line } else { format!(" It said: {line}") }
     }
 
-    async fn tell_problems(&self, row: &StackRow, problems: &IndexMap<String, String>) -> Result<()> {
+    async fn tell_problems(
+        &self,
+        row: &StackRow,
+        problems: &IndexMap<String, String>,
+    ) -> Result<()> {
         if store::set_problems(&self.app.db, row.id, problems).await? {
             self.app.events.updated(Topic::Stack, Some(row.environment_id), row.id).await;
         }
@@ -986,14 +1053,24 @@ impl Worker {
         self.finish_failed(row, id, error).await
     }
 
-    async fn finish_failed(&self, row: &StackRow, operation: Uuid, error: OperationError) -> Result<()> {
+    async fn finish_failed(
+        &self,
+        row: &StackRow,
+        operation: Uuid,
+        error: OperationError,
+    ) -> Result<()> {
         stacks::set_outcome(&self.app.db, row.id, row.revision, "failed").await?;
         operations::finish(&self.app, operation, Some(error)).await?;
         self.app.events.updated(Topic::Stack, Some(row.environment_id), row.id).await;
         Ok(())
     }
 
-    async fn roll_back_if_asked(&self, row: &StackRow, wanted: &Wanted, service: &str) -> Result<()> {
+    async fn roll_back_if_asked(
+        &self,
+        row: &StackRow,
+        wanted: &Wanted,
+        service: &str,
+    ) -> Result<()> {
         let action = wanted.project.services.get(service).map(|s| s.deploy.update.failure_action);
         if action == Some(FailureAction::Rollback) {
             stacks::roll_back_to_last_good(&self.app, row).await?;
@@ -1002,11 +1079,15 @@ impl Worker {
     }
 
     fn docker(&self, row: &StackRow, host: Uuid) -> Result<Docker, Failed> {
-        self.app.hosts.docker(row.environment_id, host).map_err(|error| self.failed(row, host, error))
+        self.app
+            .hosts
+            .docker(row.environment_id, host)
+            .map_err(|error| self.failed(row, host, error))
     }
 
     fn failed(&self, row: &StackRow, host: Uuid, error: DockerError) -> Failed {
-        let name = self.app.hosts.live(row.environment_id, host).map(|host| host.row().name.clone());
+        let name =
+            self.app.hosts.live(row.environment_id, host).map(|host| host.row().name.clone());
         Failed {
             transient: error.is_transient(),
             error: OperationError { host: name, ..operation_error(error.code(), error.message()) },
@@ -1062,6 +1143,11 @@ fn service_of(step: &Step, instances: &[Instance], seen: &[Seen]) -> String {
         .map_or(String::new(), |instance| instance.service.clone())
 }
 
+/// Drives all of them, [`AT_ONCE`] at a time.
+async fn a_few_at_once<T>(work: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    stream::iter(work).buffer_unordered(AT_ONCE).collect().await
+}
+
 /// Stops politely and removes, with anonymous volumes. Fine when it is gone.
 async fn remove_container(docker: &Docker, id: &str) -> hosts::driver::Result<()> {
     let stopped = docker.stop_container(id, None).await;
@@ -1086,9 +1172,10 @@ fn is_own(row: &StackRow, found: &HashMap<String, String>) -> bool {
 }
 
 fn has_local_data(service: &Service) -> bool {
-    service.volumes.iter().any(|mount| {
-        mount.kind == drover_compose::MountKind::Volume && mount.source.is_some()
-    })
+    service
+        .volumes
+        .iter()
+        .any(|mount| mount.kind == drover_compose::MountKind::Volume && mount.source.is_some())
 }
 
 fn describe(plan: &plan::Plan, problems: &IndexMap<String, String>) -> String {
