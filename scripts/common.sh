@@ -6,6 +6,9 @@ ROOT=$PWD
 CACHE=${DROVER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/drover}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
 export SQLX_OFFLINE=true
+mkdir -p "$CACHE"
+# Where rustup puts Cargo; not every shell has it in its path.
+case :$PATH: in *:"$HOME/.cargo/bin":*) ;; *) PATH=$HOME/.cargo/bin:$PATH ;; esac
 
 say() { printf '\n== %s\n' "$*"; }
 

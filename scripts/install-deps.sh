@@ -10,12 +10,19 @@ need() { # need PROGRAM-OR-FILE PACKAGE
 purpose=${1:-run}
 need cc build-essential
 need pkg-config pkg-config
+need curl curl
 need git git
 need "$(postgres_bin)/initdb" postgresql
+if ! command -v cargo >/dev/null && ! command -v rustup >/dev/null; then
+	# Newer distributions have it; for the others, the end of this script says how.
+	as_root apt-get update -qq
+	if apt-cache show rustup >/dev/null 2>&1; then packages+=(rustup); fi
+fi
 need npm npm
 if [ "$purpose" != run ]; then
 	need dockerd docker.io
 	need iptables iptables
+	need ip iproute2
 	need chromium chromium
 	need chromedriver chromium-driver
 	need /bin/busybox busybox-static
@@ -32,11 +39,19 @@ if [ ${#packages[@]} -gt 0 ]; then
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
-command -v cargo >/dev/null || die "Rust is missing: install rustup, then run this again."
-if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx wasm32-unknown-unknown; then
-	rustup target add wasm32-unknown-unknown
+if ! command -v cargo >/dev/null; then
+	command -v rustup >/dev/null ||
+		die "Rust is missing. Install it as https://rustup.rs says, then run this again."
+	rustup toolchain install stable --profile minimal
 fi
-if [ "$purpose" != run ] && ! command -v cargo-nextest >/dev/null; then
+if command -v rustup >/dev/null; then
+	rustup target list --installed | grep -qx wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown
+	if [ "$purpose" = test ]; then
+		cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+		cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+	fi
+fi
+if [ "$purpose" = test ] && ! command -v cargo-nextest >/dev/null; then
 	say "Installing cargo-nextest"
 	env -u CARGO_TARGET_DIR cargo install --locked cargo-nextest --version 0.9.143
 fi

@@ -6,7 +6,7 @@ start_postgres() {
 	port=$(free_port)
 	mkdir -p "$dir"
 	if [ "$(id -u)" = 0 ]; then chown postgres "$dir"; fi
-	as_postgres "$bin/initdb -D $dir/data -U postgres -A trust -E UTF8 --no-locale --no-sync" >"$CACHE/initdb.log"
+	as_postgres "$bin/initdb -D $dir/data -U postgres -A trust -E UTF8 --no-locale --no-sync" >/dev/null
 	as_postgres "$bin/pg_ctl start -w -s -D $dir/data -l $dir/log -o '-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$dir -c fsync=off -c max_connections=400'"
 	export DROVER_TEST_POSTGRES=postgres://postgres@127.0.0.1:$port
 }

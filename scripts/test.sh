@@ -1,40 +1,52 @@
 #!/usr/bin/env bash
 # Runs every check and test: installs what they need, starts it, and stops all that it started.
+# With --serve it only starts the parts, and waits for Ctrl-C. Other arguments go to nextest.
 . "$(dirname "$0")/common.sh"
-. scripts/postgres.sh
-. scripts/docker.sh
-mkdir -p "$CACHE"
+. scripts/parts.sh
 scripts/install-deps.sh test
+trap 'code=$?; trap - EXIT; stop_parts; exit $code' EXIT
+trap 'exit 130' INT TERM
 
-work=$(mktemp -d /tmp/drover-test.XXXXXX)
-chmod 755 "$work"
-finish() {
-	local code=$?
-	[ -z "${driver:-}" ] || kill "$driver" 2>/dev/null || true
-	stop_docker "$work/docker"
-	stop_postgres "$work/postgres"
-	rm -rf "$work" 2>/dev/null || true
-	exit $code
+if [ "${1:-}" = --serve ]; then
+	start_parts
+	declare -p DROVER_TEST_POSTGRES DROVER_TEST_DOCKER DROVER_TEST_WEBDRIVER | sed 's/^declare -x/export/'
+	echo "Ctrl-C stops them."
+	while sleep 3600; do :; done
+fi
+
+summary=()
+failed=0
+step() { # step NAME COMMAND…
+	local name=$1 start=$SECONDS result=passed
+	shift
+	"$@" || { result=FAILED; failed=1; }
+	summary+=("$(printf '%-8s %5ss  %s' "$result" $((SECONDS - start)) "$name")")
+	[ "$result" = passed ]
 }
-trap finish EXIT
+report() {
+	say "Summary"
+	printf '%s\n' "${summary[@]}"
+	exit "$failed"
+}
 
-scripts/lint.sh
+build() {
+	say "Building the browser app" &&
+		cargo run -q --locked -p xtask -- frontend --release &&
+		say "Building the server and the tests" &&
+		# The same packages in both, so that they share the features of their dependencies.
+		cargo build --locked --workspace --exclude drover-frontend --bin drover &&
+		cargo nextest run --locked --workspace --exclude drover-frontend --no-run
+}
 
-say "Building the browser app"
-cargo run -q --locked -p xtask -- frontend --release
-say "Building the server and the tests"
-# The same packages in both, so that they share the features of their dependencies and are built once.
-cargo build --locked --workspace --exclude drover-frontend --bin drover
-cargo nextest run --locked --workspace --exclude drover-frontend --no-run
+run_tests() {
+	say "Testing"
+	DROVER_BIN=$CARGO_TARGET_DIR/debug/drover \
+		cargo nextest run --locked --workspace --exclude drover-frontend "$@"
+}
 
-say "Starting PostgreSQL, Docker Engine and chromedriver"
-start_postgres "$work/postgres"
-start_docker "$work/docker"
-driver_port=$(free_port)
-chromedriver --port="$driver_port" >"$work/chromedriver.log" 2>&1 &
-driver=$!
-export DROVER_TEST_WEBDRIVER=http://127.0.0.1:$driver_port
-export DROVER_BIN=$CARGO_TARGET_DIR/debug/drover
-
-say "Testing"
-cargo nextest run --locked --workspace --exclude drover-frontend
+if step build build; then
+	start_parts
+	step tests run_tests "$@" || true
+fi
+step lint scripts/lint.sh || true
+report
