@@ -232,7 +232,7 @@ impl TestServer {
             let ended = self.process.as_mut().unwrap().try_wait().unwrap();
             let late = start.elapsed() > Duration::from_secs(30);
             assert!(ended.is_none() && !late, "drover does not get ready: {}", self.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

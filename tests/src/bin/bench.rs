@@ -1,0 +1,273 @@
+//! Measures how fast and how small the server is, prints a Markdown table, and writes
+//! `docs/performance.md`. `scripts/bench.sh` builds the release and starts what this needs.
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
+
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use drover_api::{Container, List, Topic};
+use drover_tests::{Browser, Client, Docker, FakeDocker, TestServer, eventually};
+use uuid::Uuid;
+
+/// A line of the table.
+struct Row {
+    what: &'static str,
+    goal: &'static str,
+    measured: String,
+    met: bool,
+}
+
+#[tokio::main]
+async fn main() {
+    let mut rows = Vec::new();
+    rows.push(start_again().await);
+    rows.push(start_new().await);
+    rows.push(memory("Resident memory, 1 host with 20 containers", 20, 60.0, "< 60 MiB").await);
+    rows.push(memory("Resident memory, 10,000 containers", 10_000, 150.0, "< 150 MiB").await);
+    rows.extend(list_of_containers().await);
+    rows.push(death_to_event().await);
+    rows.extend(first_load().await);
+
+    let table = table(&rows);
+    println!("{table}");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
+    std::fs::write(file, page(&table)).unwrap();
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = String::from("| what | goal | measured | met |\n| --- | --- | --- | --- |\n");
+    for Row { what, goal, measured, met } in rows {
+        let met = if *met { "yes" } else { "**no**" };
+        text += &format!("| {what} | {goal} | {measured} | {met} |\n");
+    }
+    text
+}
+
+fn page(table: &str) -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find(|line| line.starts_with("model name")).unwrap_or_default();
+    let model = model.split_once(": ").map_or("an unknown processor", |(_, name)| name);
+    let cores = std::thread::available_parallelism().unwrap();
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib: f64 = memory.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0.0);
+    let date = time::OffsetDateTime::now_utc().date();
+    format!(
+        "# Performance\n\nMeasured with `make bench` on {date}: release build, {cores} cores of \
+         {model}, {:.0} GiB of memory. The load generator, PostgreSQL and the Docker Engine run on \
+         the same cores.\n\n{table}\n\
+         - Starts: from the process' start to the first 200 of `/readyz`, asked every few \
+         milliseconds.\n\
+         - Memory: `VmRSS` ten seconds after all containers are listed. The containers are made up, \
+         by a stand-in for the Docker Engine's API; the server's code is the real one.\n\
+         - The list: a page of 100 of 10,000 containers, filtered and sorted by name, `wrk -t2 -c50`, \
+         with an API key and the check of its role.\n\
+         - Death: a process is killed in a container of a real Docker Engine; until `GET /v1/events` \
+         delivers the change.\n\
+         - First load: what the page names, as brotli, with the headers left out.\n",
+        kib / 1024.0 / 1024.0
+    )
+}
+
+/// The value below which `percent` of them lie.
+fn percentile(values: &mut [f64], percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[(values.len() * percent).div_ceil(100).max(1) - 1]
+}
+
+fn times(what: &'static str, goal: &'static str, limit: f64, values: &mut [f64]) -> Row {
+    let (median, p99) = (percentile(values, 50), percentile(values, 99));
+    let measured = format!("median {median:.2} s, p99 {p99:.2} s ({} runs)", values.len());
+    Row { what, goal, measured, met: p99 < limit }
+}
+
+async fn start_again() -> Row {
+    let mut server = TestServer::start().await;
+    server.admin().await;
+    let mut values = Vec::new();
+    for _ in 0..20 {
+        assert!(server.stop().await);
+        let start = Instant::now();
+        server.restart().await;
+        values.push(start.elapsed().as_secs_f64());
+    }
+    times("Start with an existing database", "< 1 s", 1.0, &mut values)
+}
+
+async fn start_new() -> Row {
+    let mut values = Vec::new();
+    for _ in 0..7 {
+        let start = Instant::now();
+        let server = TestServer::builder().private_database().start().await;
+        values.push(start.elapsed().as_secs_f64());
+        drop(server);
+    }
+    times("Start with a new private database", "< 6 s", 6.0, &mut values)
+}
+
+/// A server whose first host has this many made-up containers, all of them listed.
+async fn with_containers(count: usize) -> (TestServer, FakeDocker, Uuid) {
+    let socket =
+        std::env::temp_dir().join(format!("drover-bench-{}.sock", Uuid::new_v4().simple()));
+    let engine = FakeDocker::start(&socket, count);
+    let server = TestServer::builder().set("DROVER_DOCKER_SOCKET", &socket).start().await;
+    let environment = server.default_environment().await.id;
+    let admin = server.admin().await;
+    let path = format!("/v1/environments/{environment}/containers?limit=1");
+    eventually("all containers are listed", Duration::from_secs(60), async || {
+        let list: List<Container> = admin.get(&path).await.expect(200).json();
+        (list.total == count as u64).then_some(())
+    })
+    .await;
+    (server, engine, environment)
+}
+
+async fn memory(what: &'static str, count: usize, limit: f64, goal: &'static str) -> Row {
+    let (server, _engine, _) = with_containers(count).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let mib = kib / 1024.0;
+    Row { what, goal, measured: format!("{mib:.0} MiB"), met: mib < limit }
+}
+
+async fn list_of_containers() -> [Row; 2] {
+    let (server, _engine, environment) = with_containers(10_000).await;
+    let (key, client) = server.key(&server.admin().await, None, None).await;
+    let path = format!(
+        "/v1/environments/{environment}/containers?limit=100&sort=-name&state=running&q=service"
+    );
+    let list: List<Container> = client.get(&path).await.expect(200).json();
+    assert_eq!((list.items.len(), list.total), (100, 9000));
+    let wrk = |seconds: &str| {
+        let mut command = Command::new("wrk");
+        command.args(["-t2", "-c50", "-d", seconds, "--latency", "-H"]);
+        command.arg(format!("Authorization: Bearer {}", key.token));
+        command.arg(format!("{}{path}", server.base()));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    wrk("2s");
+    let report = wrk("15s");
+    assert!(!report.contains("Non-2xx"), "{report}");
+    let word = |name: &str| {
+        let line = report.lines().map(str::trim).find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    let (median, p99, rate) = (word("50%"), word("99%"), word("Requests/sec:"));
+    let rate: f64 = rate.parse().unwrap();
+    [
+        Row {
+            what: "List of containers at 50 connections, latency",
+            goal: "p99 < 10 ms",
+            measured: format!("median {median}, p99 {p99}"),
+            met: milliseconds(&p99) < 10.0,
+        },
+        Row {
+            what: "List of containers at 50 connections, rate",
+            goal: "> 5,000/s",
+            measured: format!("{rate:.0}/s"),
+            met: rate > 5000.0,
+        },
+    ]
+}
+
+/// wrk writes `412.00us`, `8.31ms` or `1.20s`.
+fn milliseconds(text: &str) -> f64 {
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number.parse().unwrap();
+    match unit {
+        "us" => number / 1000.0,
+        "ms" => number,
+        _ => number * 1000.0,
+    }
+}
+
+async fn death_to_event() -> Row {
+    let docker = Docker::start().await;
+    let server = TestServer::builder().docker().start().await;
+    let admin = server.admin().await;
+    let label = format!("drover-bench={}", Uuid::new_v4());
+    let mut events = server.events(&admin, None).await;
+    let mut values = Vec::new();
+    for _ in 0..40 {
+        let image = "drover-test/sleep:1";
+        let id = docker.run(&["run", "--detach", "--network=none", "--label", &label, image]);
+        let pid = docker.run(&["inspect", "--format", "{{.State.Pid}}", &id]);
+        let about = |wanted: &str, message: &drover_tests::Message| {
+            message.event == "change" && {
+                let change = message.change();
+                let state = change.object.as_ref().map(|object| object["state"].clone());
+                change.topic == Topic::Container
+                    && change.id.contains(&*id)
+                    && state.is_some_and(|state| state == wanted)
+            }
+        };
+        events.wait_for(|message| about("running", message)).await;
+        let start = Instant::now();
+        assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+        events.wait_for(|message| about("exited", message)).await;
+        values.push(start.elapsed().as_secs_f64() * 1000.0);
+        docker.run(&["rm", &id]);
+    }
+    docker.clean(&label);
+    let (median, p95) = (percentile(&mut values, 50), percentile(&mut values, 95));
+    let p99 = percentile(&mut values, 99);
+    Row {
+        what: "From a container's death to the event",
+        goal: "p95 < 500 ms",
+        measured: format!(
+            "median {median:.0} ms, p95 {p95:.0} ms, p99 {p99:.0} ms ({} runs)",
+            values.len()
+        ),
+        met: p95 < 500.0,
+    }
+}
+
+async fn first_load() -> Vec<Row> {
+    let server = TestServer::start().await;
+    server.admin().await;
+    let client = server.client();
+    let shell = client.get("/").await.expect(200).text;
+    let mut names: Vec<&str> = shell
+        .match_indices("/assets/")
+        .map(|(at, _)| shell[at..].split('"').next().unwrap())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut bytes = compressed(&client, "/").await;
+    for name in &names {
+        bytes += compressed(&client, name).await;
+    }
+    let kib = bytes as f64 / 1024.0;
+    let mut rows = vec![Row {
+        what: "First load, compressed",
+        goal: "< 700 KiB",
+        measured: format!("{kib:.0} KiB in {} files", names.len() + 1),
+        // Without the app there is nothing to load.
+        met: kib < 700.0 && names.len() >= 3,
+    }];
+    let mut values = Vec::new();
+    for _ in 0..10 {
+        let browser = Browser::start().await;
+        browser.open(&server.base()).await;
+        let limit = Duration::from_secs(20);
+        let ready =
+            "return document.querySelector('input[type=password]') ? performance.now() : null";
+        let at = eventually("the sign-in page", limit, async || browser.run(ready).await.as_f64());
+        values.push(at.await / 1000.0);
+        browser.close().await;
+    }
+    rows.push(times("Sign-in page interactive, cold browser", "< 1.5 s", 1.5, &mut values));
+    rows
+}
+
+async fn compressed(client: &Client, path: &str) -> usize {
+    let request = client.request(reqwest::Method::GET, path).header("accept-encoding", "br");
+    request.send().await.unwrap().bytes().await.unwrap().len()
+}
