@@ -8,7 +8,7 @@ texts! {
         ended: "Your session has ended. Sign in to go on where you were.", "您的会话已结束。请登录以继续。";
         setup: "Set up {name}", "设置 {name}";
         setup_text: "Make the first administrator. The link you opened works once.", "创建第一个管理员。此链接仅可使用一次。";
-        setup_link: "Open the set-up link that the server printed when it started: it ends in ?token=…", "请打开服务器启动时输出的设置链接，链接以 ?token=… 结尾。";
+        setup_link: "Open the set-up link that the server printed when it started: it ends in #token=…", "请打开服务器启动时输出的设置链接，链接以 #token=… 结尾。";
         setup_done: "Set-up is done", "设置已完成";
         setup_done_text: "The first administrator has been made. Sign in.", "第一个管理员已创建。请登录。";
         setup_token: "Set-up token", "设置令牌";

@@ -3,7 +3,7 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::{
     NavigateOptions,
-    hooks::{use_navigate, use_query_map},
+    hooks::{use_location, use_navigate, use_query_map},
 };
 
 use crate::{
@@ -170,7 +170,9 @@ pub fn SetUp() -> impl IntoView {
 fn SetUpForm() -> impl IntoView {
     let words = &t().account;
     let session = use_session();
-    let given = use_query_map().with_untracked(|query| query.get("token")).unwrap_or_default();
+    // Behind the `#`, so that it stays out of logs and of the `Referer` header.
+    let hash = use_location().hash.get_untracked();
+    let given = hash.trim_start_matches('#').strip_prefix("token=").unwrap_or_default().to_owned();
     let has_token = !given.is_empty();
     let form = Form::new();
     let token = RwSignal::new(given);
