@@ -191,10 +191,11 @@ pub fn router(app: App) -> Router {
         })
         .layer(sessions)
         .layer(DefaultBodyLimit::max(extract::LARGEST_BODY))
-        .layer(CompressionLayer::new())
         .layer(middleware::from_fn_with_state(app.clone(), web::secure_headers))
         .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
         .layer(middleware::from_fn(name_request))
+        // Outside of what rewrites bodies.
+        .layer(CompressionLayer::new())
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(NewRequestId))
