@@ -8,8 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use drover_api::{Container, List, Topic};
+use drover_api::{Container, List, Operation, OperationState, StackOperation, Topic};
 use drover_tests::{Browser, Client, Docker, FakeDocker, TestServer, eventually};
+use serde_json::json;
 use uuid::Uuid;
 
 /// A line of the table.
@@ -29,6 +30,7 @@ async fn main() {
     rows.push(memory("Resident memory, 10,000 containers", 10_000, 150.0, "< 150 MiB").await);
     rows.extend(list_of_containers().await);
     rows.push(death_to_event().await);
+    rows.push(install().await);
     rows.extend(first_load().await);
 
     let table = table(&rows);
@@ -226,6 +228,85 @@ async fn death_to_event() -> Row {
             values.len()
         ),
         met: p95 < 500.0,
+    }
+}
+
+const STACK: &str = "\
+services:
+  front:
+    image: drover-test/web:1
+    depends_on: [back]
+  back:
+    image: drover-test/web:1
+    depends_on: [store]
+  store:
+    image: drover-test/sleep:1
+    volumes: [data:/data]
+volumes:
+  data: {}
+";
+
+/// The same three containers, by turns through Drover and through `docker-compose`.
+async fn install() -> Row {
+    let docker = Docker::start().await;
+    let server = TestServer::builder().docker().start().await;
+    let admin = server.admin().await;
+    let environment = server.default_environment().await.id;
+    let base = format!("/v1/environments/{environment}");
+    eventually("the host is active", Duration::from_secs(20), async || {
+        let hosts = admin.get(&format!("{base}/hosts")).await.expect(200).value();
+        (hosts["items"][0]["state"] == "active").then_some(())
+    })
+    .await;
+    let folder = server.folder().join("compose");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("docker-compose.yml"), format!("version: '3.8'\n{STACK}")).unwrap();
+
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for n in 0..10 {
+        let start = Instant::now();
+        compose(&docker, &folder, &["up", "-d"]);
+        theirs.push(start.elapsed().as_secs_f64());
+        compose(&docker, &folder, &["down", "--volumes", "--timeout", "0"]);
+
+        let source = json!({ "kind": "compose", "compose": STACK });
+        let new = json!({ "name": format!("bench-{n}"), "source": source });
+        let start = Instant::now();
+        let answer = admin.post(&format!("{base}/stacks"), new).await.expect(202);
+        let made: StackOperation = answer.json();
+        finished(&admin, &base, made.operation.id).await;
+        ours.push(start.elapsed().as_secs_f64());
+        let path = format!("{base}/stacks/{}?volumes=true", made.stack.id);
+        let answer = admin.delete(&path).await.expect(202);
+        let removal: StackOperation = answer.json();
+        finished(&admin, &base, removal.operation.id).await;
+    }
+    let (ours, theirs) = (percentile(&mut ours, 50), percentile(&mut theirs, 50));
+    let ratio = ours / theirs;
+    Row {
+        what: "Install of a three-container stack, against `docker-compose up -d`",
+        goal: "≤ 1.3 ×",
+        measured: format!("{ratio:.2} × (median {ours:.2} s against {theirs:.2} s, 10 runs each)"),
+        met: ratio <= 1.3,
+    }
+}
+
+fn compose(docker: &Docker, folder: &Path, arguments: &[&str]) {
+    let mut command = Command::new("docker-compose");
+    command.current_dir(folder).env("DOCKER_HOST", format!("unix://{}", docker.socket()));
+    let output = command.args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+async fn finished(client: &Client, base: &str, operation: Uuid) {
+    let path = format!("{base}/operations/{operation}");
+    loop {
+        let now: Operation = client.get(&path).await.expect(200).json();
+        if now.state.is_final() {
+            assert_eq!(now.state, OperationState::Succeeded, "{now:?}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
