@@ -1,5 +1,6 @@
 //! Environments and their members.
 
+mod overview;
 mod routes;
 mod store;
 

@@ -27,6 +27,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(get, update))
         .routes(routes!(list_members, set_member))
         .routes(routes!(remove_member))
+        .merge(super::overview::router())
 }
 
 /// List the environments that the caller may see

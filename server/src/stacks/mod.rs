@@ -10,6 +10,7 @@ mod upgrade;
 
 pub use compile::{Wanted, WantedFile};
 pub use model::{Desired, StackRow};
+pub(crate) use routes::all;
 pub use routes::{describe, roll_back_to_last_good, router};
 pub use store::{
     delete as delete_row, find as find_row, in_active_environments, set_outcome, wanted,

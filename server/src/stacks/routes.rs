@@ -283,6 +283,17 @@ async fn check_compose(
 
 // ---- reading
 
+/// All stacks of an environment.
+pub(crate) async fn all(app: &App, environment_id: Uuid) -> Result<Vec<Stack>> {
+    let mut stacks = Vec::new();
+    for row in store::list(&app.db, environment_id).await? {
+        let (_, project) = project_of(app, &row).await?;
+        let (standing, open) = standing(app, &row, project.as_ref()).await?;
+        stacks.push(to_api(app, &row, &standing, open).await?);
+    }
+    Ok(stacks)
+}
+
 /// List stacks
 ///
 /// Sort by `name`, `state`, `created_at` or `updated_at`.
@@ -294,12 +305,7 @@ async fn list(
     access: EnvironmentAccess,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<Stack>>> {
-    let mut stacks = Vec::new();
-    for row in store::list(&app.db, access.id).await? {
-        let (_, project) = project_of(&app, &row).await?;
-        let (standing, open) = standing(&app, &row, project.as_ref()).await?;
-        stacks.push(to_api(&app, &row, &standing, open).await?);
-    }
+    let stacks = all(&app, access.id).await?;
     let mut page = query.page(
         stacks,
         &["name", "state", "created_at", "updated_at"],
