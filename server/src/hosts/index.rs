@@ -9,6 +9,7 @@
 use std::{
     cmp::Ordering,
     collections::{HashMap, HashSet},
+    io::Write,
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use drover_api::{
     Container, ContainerCounts, ContainerState, Freshness, Health, List, PublishedPort, Timestamp,
 };
+use flate2::{Compression, write::GzEncoder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -592,13 +594,13 @@ impl Index {
     }
 
     /// The whole answer to a list, as JSON. `key` is the request's query string, `parse` makes the
-    /// query of it and is called only when there is no answer of this revision yet. With `brotli`
-    /// the answer may come compressed.
+    /// query of it and is called only when there is no answer of this revision yet. The answer may
+    /// come in the given encoding, or plain.
     pub fn page_bytes<E>(
         &self,
         environment: Uuid,
         key: &str,
-        brotli: bool,
+        accepted: Encoding,
         parse: impl FnOnce() -> Result<ContainerQuery, E>,
     ) -> Result<PageBytes, E> {
         let freshness = self.freshness(environment);
@@ -617,12 +619,11 @@ impl Index {
         };
         if freshness.age_ms > 0 {
             // A host is away: the age grows with each answer.
-            return Ok(PageBytes { bytes: kept.with_age(freshness.age_ms), brotli: false });
+            let bytes = kept.with_age(freshness.age_ms);
+            return Ok(PageBytes { bytes, encoding: Encoding::Plain });
         }
-        if brotli && kept.plain.len() > LEAST_COMPRESSED {
-            return Ok(PageBytes { bytes: kept.compressed().clone(), brotli: true });
-        }
-        Ok(PageBytes { bytes: kept.plain.clone(), brotli: false })
+        let encoding = if kept.plain.len() > LEAST_COMPRESSED { accepted } else { Encoding::Plain };
+        Ok(PageBytes { bytes: kept.encoded(encoding), encoding })
     }
 
     /// Makes an entry of what an engine's list says. `environment` decides whether Drover's labels
@@ -858,8 +859,17 @@ impl Names {
 pub struct PageBytes {
     /// JSON.
     pub bytes: Bytes,
-    /// Whether it is compressed.
-    pub brotli: bool,
+    /// How it is compressed.
+    pub encoding: Encoding,
+}
+
+/// A content encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Encoding {
+    Plain,
+    Gzip,
+    Brotli,
 }
 
 /// Longer query strings are not worth keeping an answer for.
@@ -874,7 +884,8 @@ struct KeptPage {
     plain: Bytes,
     /// Where in `plain` the freshness begins.
     freshness_at: usize,
-    compressed: OnceLock<Bytes>,
+    gzip: OnceLock<Bytes>,
+    brotli: OnceLock<Bytes>,
 }
 
 impl KeptPage {
@@ -895,7 +906,8 @@ impl KeptPage {
             revision: page.revision,
             plain: plain.into(),
             freshness_at,
-            compressed: OnceLock::new(),
+            gzip: OnceLock::new(),
+            brotli: OnceLock::new(),
         }
     }
 
@@ -905,19 +917,35 @@ impl KeptPage {
         bytes.into()
     }
 
-    fn compressed(&self) -> &Bytes {
-        self.compressed.get_or_init(|| {
-            let mut out = Vec::new();
-            let params = brotli::enc::BrotliEncoderParams { quality: 4, ..Default::default() };
-            // Writing into memory does not fail; an empty answer would be seen at once.
-            let _ = brotli::BrotliCompress(&mut &self.plain[..], &mut out, &params);
-            out.into()
-        })
+    /// Compressed once for all who ask.
+    fn encoded(&self, encoding: Encoding) -> Bytes {
+        // Writing into memory does not fail.
+        match encoding {
+            Encoding::Plain => self.plain.clone(),
+            Encoding::Gzip => self
+                .gzip
+                .get_or_init(|| {
+                    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+                    let _ = gzip.write_all(&self.plain);
+                    gzip.finish().unwrap_or_default().into()
+                })
+                .clone(),
+            Encoding::Brotli => self
+                .brotli
+                .get_or_init(|| {
+                    let mut out = Vec::new();
+                    let params =
+                        brotli::enc::BrotliEncoderParams { quality: 4, ..Default::default() };
+                    let _ = brotli::BrotliCompress(&mut &self.plain[..], &mut out, &params);
+                    out.into()
+                })
+                .clone(),
+        }
     }
 
-    /// With room for the compressed form.
+    /// With room for the compressed forms.
     fn cost(&self) -> usize {
-        self.plain.len() + self.plain.len() / 4
+        self.plain.len() + self.plain.len() / 2
     }
 }
 
@@ -1177,7 +1205,7 @@ mod tests {
         let index = index();
         put(&index, "a", "a", "running");
         let get = |parse: bool| {
-            index.page_bytes(ENVIRONMENT, "limit=5", false, || {
+            index.page_bytes(ENVIRONMENT, "limit=5", Encoding::Plain, || {
                 if parse { Ok(ContainerQuery { limit: 5, ..Default::default() }) } else { Err(()) }
             })
         };
@@ -1202,15 +1230,21 @@ mod tests {
         for number in 0..100 {
             put(&index, &format!("id-{number}"), &format!("web-{number}"), "running");
         }
-        let get = |brotli| {
+        let get = |encoding| {
             let query = ContainerQuery { limit: 100, ..Default::default() };
-            index.page_bytes(ENVIRONMENT, "", brotli, || Ok::<_, ()>(query)).unwrap()
+            index.page_bytes(ENVIRONMENT, "", encoding, || Ok::<_, ()>(query)).unwrap()
         };
-        let (plain, compressed) = (get(false), get(true));
-        assert!(compressed.brotli && compressed.bytes.len() * 4 < plain.bytes.len());
+        let plain = get(Encoding::Plain).bytes;
+        let (brotli, gzip) = (get(Encoding::Brotli), get(Encoding::Gzip));
+        assert_eq!((brotli.encoding, gzip.encoding), (Encoding::Brotli, Encoding::Gzip));
+        assert!(brotli.bytes.len() * 4 < plain.len() && gzip.bytes.len() * 4 < plain.len());
         let mut back = Vec::new();
-        brotli::BrotliDecompress(&mut &compressed.bytes[..], &mut back).unwrap();
-        assert_eq!(back, plain.bytes);
+        brotli::BrotliDecompress(&mut &brotli.bytes[..], &mut back).unwrap();
+        assert_eq!(back, plain);
+        back.clear();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip.bytes[..]), &mut back)
+            .unwrap();
+        assert_eq!(back, plain);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
     hosts::{
         detail,
         driver::Docker,
-        index::{ContainerQuery, Field},
+        index::{ContainerQuery, Encoding, Field},
     },
 };
 
@@ -60,26 +60,43 @@ pub(super) async fn list(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let brotli = headers
-        .get_all(header::ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|encoding| encoding.trim() == "br");
     let page = app.hosts.index().page_bytes(
         access.id,
         raw.as_deref().unwrap_or_default(),
-        brotli,
+        accepted_encoding(&headers),
         || parse_query(&uri),
     )?;
     let mut response = page.bytes.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    if page.brotli {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("br"));
+    let encoding = match page.encoding {
+        Encoding::Plain => None,
+        Encoding::Gzip => Some("gzip"),
+        Encoding::Brotli => Some("br"),
+    };
+    if let Some(encoding) = encoding {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
     Ok(response)
+}
+
+/// The best encoding that the caller takes. One that is weighed (`;q=`) is left to the
+/// compression of all answers, which knows how.
+fn accepted_encoding(headers: &HeaderMap) -> Encoding {
+    let accepted = |name: &str| {
+        headers
+            .get_all(header::ACCEPT_ENCODING)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|encoding| encoding.trim() == name)
+    };
+    match (accepted("br"), accepted("gzip")) {
+        (true, _) => Encoding::Brotli,
+        (_, true) => Encoding::Gzip,
+        _ => Encoding::Plain,
+    }
 }
 
 fn parse_query(uri: &Uri) -> Result<ContainerQuery> {
