@@ -25,7 +25,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use super::{
-    ContainerChange, HostRow, Hosts, LiveHost, container_object,
+    ContainerChange, HostRow, Hosts, LiveHost, container_object, drain,
     driver::{
         ContainerSummary, Dialer, Docker, DockerError, ErrorKind, Filter, Result,
         stream::EngineEvent,
@@ -54,9 +54,10 @@ const AT_ONCE: usize = 8;
 /// More changes than this at once are told as one.
 const MOST_TOLD: usize = 200;
 
-/// Starts the supervisor.
-pub fn spawn(app: App) -> JoinHandle<()> {
-    tokio::spawn(supervise(app))
+/// Starts the supervisor, and what watches the drains.
+pub fn spawn(app: App) {
+    tokio::spawn(drain::watch(app.clone()));
+    tokio::spawn(supervise(app));
 }
 
 /// A host whose row is known.

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`driver`] | speaks to one engine |
 //! | [`connection`] | one task per host: connects, watches, reconnects, says how it stands |
+//! | `drain` | shows how a host gets empty |
 //! | [`index`] | every container of every host, in memory; all lists come from it |
 //! | [`labels`] | what Drover marks its own with |
 //! | [`usage`] | CPU, memory and disk in use, with a short history |
@@ -17,6 +18,7 @@
 
 pub mod connection;
 pub mod detail;
+mod drain;
 pub mod driver;
 pub mod exec;
 pub mod index;

@@ -184,42 +184,6 @@ pub async fn set_last_contact(db: &PgPool, id: Uuid, at: OffsetDateTime) -> sqlx
     Ok(())
 }
 
-/// Queues the operation that moves a host's containers elsewhere, and answers its id. The engine
-/// of stacks works on it.
-pub async fn insert_drain(
-    tx: &mut PgConnection,
-    host: &HostRow,
-    user_id: Uuid,
-    login: &str,
-) -> sqlx::Result<Uuid> {
-    sqlx::query_scalar!(
-        "INSERT INTO operations (id, environment_id, kind, target_kind, target_id, target_name,
-             state, created_by, created_by_login)
-         VALUES ($1, $2, 'drain', 'host', $3, $4, 'queued', $5, $6) RETURNING id",
-        Uuid::now_v7(),
-        host.environment_id,
-        host.id,
-        host.name,
-        user_id,
-        login
-    )
-    .fetch_one(tx)
-    .await
-}
-
-/// Ends the drains of a host that is wanted otherwise now.
-pub async fn cancel_drains(tx: &mut PgConnection, host_id: Uuid) -> sqlx::Result<()> {
-    sqlx::query!(
-        "UPDATE operations SET state = 'cancelled', finished_at = now(),
-             message = 'The host was set to another mode.'
-         WHERE target_id = $1 AND kind = 'drain' AND state IN ('queued', 'running')",
-        host_id
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
 /// The stored credentials of a registry: user name and encrypted password.
 pub async fn registry(
     db: &PgPool,

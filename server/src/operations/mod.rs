@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use routes::router;
-pub use store::{OpenOperation, get, open_for};
+pub use store::{OpenOperation, get, open_for, open_of_kind};
 
 use crate::{access::Caller, app::App, error::Result, events};
 
@@ -38,6 +38,16 @@ pub async fn begin(
 ) -> sqlx::Result<Operation> {
     store::cancel_open(&mut *tx, new.target_id, "A newer operation has taken its place.").await?;
     store::insert(tx, caller.map(|caller| (caller.user_id, &*caller.login)), new).await
+}
+
+/// Cancels what is still open for a target, in the transaction that makes it needless. Answers
+/// the operations for [`announce`], after the commit.
+pub async fn cancel(
+    tx: &mut PgConnection,
+    target: Uuid,
+    why: &str,
+) -> sqlx::Result<Vec<Operation>> {
+    store::cancel_open(tx, target, why).await
 }
 
 /// Tells the browsers how an operation stands.

@@ -94,16 +94,39 @@ pub(super) async fn cancel_open(
     tx: &mut PgConnection,
     target: Uuid,
     why: &str,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "UPDATE operations SET state = 'cancelled', message = $2, finished_at = now()
-         WHERE target_id = $1 AND state IN ('queued', 'running')",
+) -> sqlx::Result<Vec<Operation>> {
+    sqlx::query_as!(
+        Row,
+        r#"UPDATE operations SET state = 'cancelled', message = $2, finished_at = now()
+           WHERE target_id = $1 AND state IN ('queued', 'running')
+           RETURNING id, environment_id, kind, target_kind, target_id, target_name, state,
+               progress, message, error AS "error: Json<OperationError>", created_by_login,
+               created_at, started_at, finished_at"#,
         target,
         why
     )
-    .execute(tx)
-    .await?;
-    Ok(())
+    .fetch_all(tx)
+    .await?
+    .into_iter()
+    .map(TryInto::try_into)
+    .collect()
+}
+
+/// All open operations of a kind, over all environments.
+pub async fn open_of_kind(db: &PgPool, kind: OperationKind) -> sqlx::Result<Vec<Operation>> {
+    sqlx::query_as!(
+        Row,
+        r#"SELECT id, environment_id, kind, target_kind, target_id, target_name, state, progress,
+               message, error AS "error: Json<OperationError>", created_by_login, created_at,
+               started_at, finished_at
+           FROM operations WHERE kind = $1 AND state IN ('queued', 'running')"#,
+        name(kind)
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(TryInto::try_into)
+    .collect()
 }
 
 /// An operation that is still open, with its input.

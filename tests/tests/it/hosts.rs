@@ -10,8 +10,9 @@ use std::{
 use axum::http::Method;
 use drover_api::{
     ConnectionTest, Container, ContainerDetail, ContainerState, Endpoint, ExecEvent, Host,
-    HostEvent, HostState, HostUsageHistory, Image, List, LogLine, LogMessage, Network, ProcessList,
-    PrunePreview, RemovedHost, Role, StatsMessage, Topic, Volume,
+    HostEvent, HostState, HostUsageHistory, Image, List, LogLine, LogMessage, Network, Operation,
+    OperationKind, OperationState, ProcessList, PrunePreview, RemovedHost, Role, StatsMessage,
+    Topic, Volume,
 };
 use drover_tests::{Answer, Client, Docker, TestServer, assert_no_secret, eventually};
 use futures_util::{SinkExt, StreamExt};
@@ -679,6 +680,15 @@ async fn hosts_are_edited_by_one_at_a_time() {
     eventually("it is connected and draining", SOON, async || {
         let host: Host = admin.get(&path).await.expect(200).json();
         (host.state == HostState::Draining).then_some(())
+    })
+    .await;
+    let operations =
+        format!("/v1/environments/{}/operations?target_id={}", fixture.environment, fixture.host);
+    // Nothing of Drover's is on it: the drain is done at once.
+    eventually("the drain is done", SOON, async || {
+        let list: List<Operation> = admin.get(&operations).await.expect(200).json();
+        let drain = list.items.into_iter().find(|o| o.kind == OperationKind::Drain);
+        (drain?.state == OperationState::Succeeded).then_some(())
     })
     .await;
     admin.patch(&path, json!({ "mode": "active" })).await.expect(200);

@@ -5,8 +5,8 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use drover_api::{
-    ConnectionTest, CreateHost, Endpoint, Host, HostEvent, HostMode, HostUsageHistory, List,
-    RemovedHost, TlsCredentials, Topic, UpdateHost,
+    ConnectionTest, CreateHost, Endpoint, Host, HostEvent, HostUsageHistory, List, RemovedHost,
+    TlsCredentials, Topic, UpdateHost,
 };
 use serde::Deserialize;
 use uuid::Uuid;
@@ -18,7 +18,8 @@ use crate::{
     audit::Note,
     error::{Error, Result, is_unique_violation},
     extract::{IfMatch, Json, ListQuery, Path, Query, SortKey, etag},
-    hosts::{HostRow, model, probe, store},
+    hosts::{HostRow, drain, model, probe, store},
+    operations,
 };
 
 /// List the hosts of an environment
@@ -168,19 +169,15 @@ pub(super) async fn update(
     }
     let row = changed(&app, &before, input)?;
     store::update(&mut tx, &row).await.map_err(name_taken)?;
+    let mut changed_operations = Vec::new();
     if before.mode != row.mode {
         note.detail("mode", model::mode_name(row.mode));
-        store::cancel_drains(&mut tx, host_id).await?;
+        changed_operations = drain::follow_mode(&mut tx, &caller, &row).await?;
     }
-    let drain = if row.mode == HostMode::Draining && before.mode != HostMode::Draining {
-        Some(store::insert_drain(&mut tx, &row, caller.user_id, &caller.login).await?)
-    } else {
-        None
-    };
     tx.commit().await?;
     announce(&app, environment_id, host_id).await;
-    if let Some(operation_id) = drain {
-        app.events.updated(Topic::Operation, Some(environment_id), operation_id).await;
+    for operation in &changed_operations {
+        operations::announce(&app, operation).await;
     }
     answer(&app, environment_id, host_id).await
 }
