@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use crate::{
     access::{self, Identities},
-    audit, auth,
+    audit, auth, catalog,
     clusters::{self, cattle::Cattle},
     config::Settings,
     environments,
@@ -102,6 +102,7 @@ impl App {
     pub fn spawn_tasks(&self) {
         hosts::spawn(self.clone());
         clusters::start(self);
+        catalog::start(self);
         let app = self.clone();
         tokio::spawn(async move {
             let identities = app.identities.clone();
@@ -167,6 +168,7 @@ pub fn api_router() -> OpenApiRouter<App> {
         .merge(operations::router())
         .merge(stacks::router())
         .merge(secrets::router())
+        .merge(catalog::router())
 }
 
 /// The whole service.

@@ -10,7 +10,7 @@ use clap::Parser;
 use drover_api::{Change, Topic};
 use drover_server::{
     app::{self, App},
-    auth,
+    auth, catalog,
     config::{CatalogCommand, Cli, Command, LogFormat, Settings},
     database, environments, events, hosts, openapi,
 };
@@ -44,11 +44,21 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             on_runtime(reset_password(*settings, login, generate))??;
         }
         Command::Catalog { command: CatalogCommand::Lint { directory } } => {
-            return Err(format!("cannot check {}", directory.display()).into());
+            return lint(&directory);
         }
         Command::Openapi => println!("{}", openapi::document()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what is wrong with a catalog, as compilers do.
+fn lint(directory: &std::path::Path) -> Result<ExitCode, Failure> {
+    let problems = catalog::lint(directory)?;
+    for problem in &problems {
+        let file = directory.join(&problem.file);
+        println!("{}:{}: {}", file.display(), problem.line, problem.message);
+    }
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, std::io::Error> {

@@ -1,20 +1,25 @@
-//! The app catalog, as far as stacks need it.
+//! The app catalog: templates with questions, from the binary, a folder or Git repositories. The
+//! format is described in `docs/catalog.md`.
 
-use std::collections::BTreeSet;
+mod answers;
+mod lint;
+mod markdown;
+mod model;
+mod read;
+mod refresh;
+mod routes;
+mod source;
+mod store;
 
-use drover_api::{FieldError, Question};
 use indexmap::IndexMap;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-/// Answers, checked and completed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answers {
-    /// The value of each variable.
-    pub values: IndexMap<String, String>,
-    /// The names of those that are secret.
-    pub secret: BTreeSet<String>,
-}
+pub use answers::{Answers, check_answers};
+pub use lint::lint;
+pub use model::Question;
+pub use refresh::start;
+pub use routes::router;
 
 /// A version with all that an install needs.
 #[derive(Debug, Clone)]
@@ -25,33 +30,35 @@ pub struct ResolvedVersion {
     pub compose: String,
     /// What is new, Markdown.
     pub notes: String,
+    /// Why this Drover cannot install it; absent when it can.
+    pub incompatible: Option<String>,
 }
 
 /// A version of a template, if it is there.
 pub async fn resolve(
-    _: &PgPool,
-    _: Uuid,
-    _: &str,
-    _: &str,
+    db: &PgPool,
+    catalog_id: Uuid,
+    template: &str,
+    version: &str,
 ) -> sqlx::Result<Option<ResolvedVersion>> {
-    Ok(None)
-}
-
-/// Checks answers and completes them.
-pub fn check_answers(
-    _: &[Question],
-    _: &IndexMap<String, serde_json::Value>,
-    _: Option<&IndexMap<String, String>>,
-) -> Result<Answers, Vec<FieldError>> {
-    Ok(Answers::default())
+    let found = store::version(db, catalog_id, template, version).await?;
+    Ok(found.map(|(version, compose)| ResolvedVersion {
+        incompatible: version.incompatible(),
+        notes: version.notes.get(model::ENGLISH).to_owned(),
+        questions: version.questions,
+        compose,
+    }))
 }
 
 /// The newest version that an installed one can be upgraded to.
 pub async fn upgrade_available(
-    _: &PgPool,
-    _: Uuid,
-    _: &str,
-    _: &str,
+    db: &PgPool,
+    catalog_id: Uuid,
+    template: &str,
+    installed: &str,
 ) -> sqlx::Result<Option<String>> {
-    Ok(None)
+    let found = store::templates(db, Some(catalog_id), Some(template)).await?;
+    let none = IndexMap::new();
+    let versions = found.first().map_or(&none, |template| &template.versions);
+    Ok(model::newest_upgrade(versions, installed))
 }
