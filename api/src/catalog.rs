@@ -285,9 +285,9 @@ pub struct Question {
     pub generated: bool,
     /// The heading that it stands under; empty: none.
     pub group: String,
-    /// For numbers.
+    /// For numbers; for sizes in bytes.
     pub min: Option<f64>,
-    /// For numbers.
+    /// For numbers; for sizes in bytes.
     pub max: Option<f64>,
     /// For texts, characters.
     pub min_length: Option<u32>,

@@ -195,6 +195,7 @@ fn files(r: &mut Reader<'_>, node: &Node, name: &str) -> IndexMap<String, FileSo
                 "external" => {}
                 "name" => own_name = r.text(node, &path),
                 "labels" => {}
+                extension if extension.starts_with("x-") => {}
                 "file" => r.unsupported(
                     key,
                     &path,

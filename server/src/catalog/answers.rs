@@ -178,7 +178,7 @@ pub(super) fn coerce(question: &Question, value: String) -> Result<String, Strin
         QuestionType::StorageSize => {
             let value = value.trim().to_owned();
             match drover_compose::parse_bytes(&value) {
-                Some(_) => Ok(value),
+                Some(bytes) => check_range(question, bytes as f64).map(|()| value),
                 None => Err("This must be a size such as 512m or 10g.".into()),
             }
         }
@@ -281,6 +281,7 @@ mod tests {
             ("boolean", "", json!("yes"), json!("maybe")),
             ("radio", "options: [a, {value: b, label: B}]", json!("b"), json!("c")),
             ("hostname", "", json!("a.example.com"), json!("-a.example.com")),
+            ("storage_size", "max: 20g", json!("10g"), json!("30g")),
             ("storage_size", "", json!("10g"), json!("many")),
             ("service", "", json!("web/db"), json!("db")),
             ("certificate", "", json!("site"), json!("a b")),

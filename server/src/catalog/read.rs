@@ -249,9 +249,9 @@ struct RawQuestion {
     #[serde(default)]
     group: Text,
     #[serde(default)]
-    min: Option<f64>,
+    min: Option<Scalar>,
     #[serde(default)]
-    max: Option<f64>,
+    max: Option<Scalar>,
     #[serde(default)]
     min_length: Option<u32>,
     #[serde(default)]
@@ -381,6 +381,14 @@ fn flatten(
         fault(format!("`{}`: questions stand one level deep only.", raw.variable));
         return;
     }
+    let [min, max] = [("min", &raw.min), ("max", &raw.max)].map(|(key, bound)| {
+        let text = bound.as_ref().map(|bound| bound.0.as_str())?;
+        let number = limit(text);
+        if number.is_none() {
+            fault(format!("`{}`: `{key}` must be a number or a size.", raw.variable));
+        }
+        number
+    });
     let mut below = show_if.clone();
     if let Some(value) = &raw.show_subquestion_if {
         below.push(format!("{}={}", raw.variable, value.0));
@@ -395,8 +403,8 @@ fn flatten(
         default: raw.default.map(|default| default.0),
         generate: raw.generate,
         group: raw.group,
-        min: raw.min,
-        max: raw.max,
+        min,
+        max,
         min_length: raw.min_length,
         max_length: raw.max_length,
         pattern: raw.pattern,
@@ -418,6 +426,11 @@ fn flatten(
     for sub in subquestions {
         flatten(sub, Some((&raw.variable, below.clone())), out, fault);
     }
+}
+
+/// A number, or a size such as `512m` in bytes.
+fn limit(text: &str) -> Option<f64> {
+    text.parse().ok().or_else(|| drover_compose::parse_bytes(text).map(|bytes| bytes as f64))
 }
 
 /// The type by its name or one of the names in other catalogs; an unknown one is a string.
