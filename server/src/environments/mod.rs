@@ -5,4 +5,4 @@ mod routes;
 mod store;
 
 pub use routes::router;
-pub use store::{delete, ensure_default};
+pub use store::ensure_default;

@@ -1,4 +1,4 @@
-//! Environments and their members. Removing one is work for the engine: see `operations`.
+//! Environments and their members.
 
 use axum::{
     extract::State,
@@ -18,13 +18,14 @@ use crate::{
     audit::Note,
     error::{Error, Result, is_unique_violation},
     extract::{IfMatch, Json, ListQuery, Path, Query, SortKey, etag},
+    stacks,
 };
 
 /// The routes of this domain.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
-        .routes(routes!(get, update))
+        .routes(routes!(get, update, delete))
         .routes(routes!(list_members, set_member))
         .routes(routes!(remove_member))
         .merge(super::overview::router())
@@ -154,6 +155,46 @@ async fn update(
     let (headers, body) = answer(&app, &caller, access.id).await?;
     note.target(access.id, &body.0.name);
     Ok((headers, body))
+}
+
+/// Delete an environment
+///
+/// Only one without stacks: what runs is not ended in passing. Its hosts are let go; what Drover
+/// did not make runs on there.
+#[utoipa::path(delete, path = "/v1/environments/{environment_id}", tag = "environments",
+    params(("environment_id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 204, description = "Deleted")))]
+async fn delete(
+    State(app): State<App>,
+    access: EnvironmentAccess,
+    if_match: IfMatch,
+    note: Note,
+) -> Result<StatusCode> {
+    let environment =
+        store::get(&app.db, access.id).await?.ok_or_else(|| Error::not_found("environment"))?;
+    note.target(access.id, &environment.name);
+    // Until the end of this, no stack can be added.
+    let mut tx = app.db.begin().await?;
+    let (version, _) =
+        store::lock(&mut tx, access.id).await?.ok_or_else(|| Error::not_found("environment"))?;
+    if_match.check(version)?;
+    let stacks = stacks::all(&app, access.id).await?;
+    if !stacks.is_empty() {
+        let names: Vec<_> = stacks.iter().take(5).map(|stack| stack.name.as_str()).collect();
+        return Err(Error::conflict(
+            "environment_not_empty",
+            format!(
+                "It still has {} stacks ({}). Remove them first.",
+                stacks.len(),
+                names.join(", ")
+            ),
+        ));
+    }
+    store::delete(&mut tx, access.id).await?;
+    tx.commit().await?;
+    app.hosts.rows_changed();
+    app.access_changed(Topic::Environment, Some(access.id), access.id).await;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// List an environment's members

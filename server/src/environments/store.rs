@@ -108,8 +108,8 @@ pub(super) async fn update(
 
 /// Removes the row, and by it all that belongs to the environment. What runs on its hosts must
 /// have been removed before.
-pub async fn delete(db: &PgPool, id: Uuid) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM environments WHERE id = $1", id).execute(db).await?;
+pub(super) async fn delete(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM environments WHERE id = $1", id).execute(tx).await?;
     Ok(())
 }
 

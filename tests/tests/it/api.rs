@@ -505,3 +505,23 @@ async fn the_documentation_is_served() {
     let printed = drover_tests::run(&["openapi"], &[], "").await;
     assert_eq!(serde_json::from_str::<Value>(&printed.stdout).unwrap(), document);
 }
+
+#[tokio::test]
+async fn an_environment_ends_with_its_members_and_keys() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let environment = server.environment_named("Short-lived").await.id;
+    let owner = server.member("grace", environment, Role::Owner).await;
+    let (_, key) = server.key(&owner, Some(environment), None).await;
+    let path = format!("/v1/environments/{environment}");
+    let overview = owner.get(&format!("{path}/overview")).await.expect(200).value();
+    assert_eq!(overview["hosts"], json!([]));
+
+    let stale = admin.send_with(Method::DELETE, &path, ("if-match", "\"99\""), ()).await;
+    stale.problem(412, "changed_meanwhile");
+    owner.delete(&path).await.expect(204);
+    admin.get(&path).await.problem(404, "not_found");
+    owner.get(&path).await.problem(404, "not_found");
+    key.get("/v1/session").await.problem(401, "unauthenticated");
+    server.environment_named("Short-lived").await;
+}
