@@ -65,11 +65,31 @@ fn EnvironmentRoutes() -> impl MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("environments/:environment_id") view=EnvironmentFrame>
             <Route path=path!("") view=page(OverviewPage) />
+            <Route path=path!("stacks") view=page(Stacks) />
+            <Route path=path!("stacks/new") view=page(NewStack) />
+            <Route path=path!("stacks/:stack_id") view=page(StackPage) />
+            <Route path=path!("containers") view=page(Containers) />
+            <Route path=path!("containers/:host_id/:container_id") view=page(ContainerPage) />
+            <EngineRoutes />
             <Route path=path!("members") view=page(Members) />
             <Route path=path!("settings") view=page(EnvironmentSettings) />
             <Route path=path!("operations") view=page(Operations) />
             <Route path=path!("operations/:operation_id") view=page(OperationPage) />
             <Route path=path!("*any") view=page(NotFound) />
+        </ParentRoute>
+    }
+    .into_inner()
+}
+
+#[component(transparent)]
+fn EngineRoutes() -> impl MatchNestedRoutes + Clone {
+    view! {
+        <ParentRoute path=path!("") view=leptos_router::components::Outlet>
+            <Route path=path!("hosts") view=page(Hosts) />
+            <Route path=path!("hosts/:host_id") view=page(HostPage) />
+            <Route path=path!("catalog") view=page(CatalogPage) />
+            <Route path=path!("catalog/:catalog_id/:template") view=page(TemplatePage) />
+            <Route path=path!("secrets") view=page(SecretsPage) />
         </ParentRoute>
     }
     .into_inner()

@@ -35,6 +35,7 @@ macro_rules! texts {
 mod account;
 mod admin;
 mod common;
+mod engine;
 mod environment;
 mod frame;
 mod operations;
@@ -60,6 +61,8 @@ pub struct Texts {
     pub admin: admin::Admin,
     /// An environment's members and settings.
     pub environment: environment::EnvironmentTexts,
+    /// Hosts, containers, stacks and the catalog.
+    pub engine: engine::Engine,
     /// An environment's dashboard.
     pub overview: overview::Overview,
     /// Operations.
@@ -102,6 +105,7 @@ static EN: Texts = Texts {
     account: account::Account::EN,
     admin: admin::Admin::EN,
     environment: environment::EnvironmentTexts::EN,
+    engine: engine::Engine::EN,
     overview: overview::Overview::EN,
     operations: operations::Operations::EN,
 };
@@ -119,6 +123,7 @@ static ZH: Texts = Texts {
     account: account::Account::ZH,
     admin: admin::Admin::ZH,
     environment: environment::EnvironmentTexts::ZH,
+    engine: engine::Engine::ZH,
     overview: overview::Overview::ZH,
     operations: operations::Operations::ZH,
 };
