@@ -874,7 +874,7 @@ fn draw_row(index: usize, core: Arc<Core>, draw: RowFn<AnyView>, rows: RwSignal<
                 }
                 " " if own && selected.is_some() => {
                     event.prevent_default();
-                    select(!untrack(|| is_selected()));
+                    select(!untrack(&is_selected));
                 }
                 _ => {}
             }

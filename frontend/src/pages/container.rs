@@ -2,7 +2,7 @@
 
 use drover_api::{
     ContainerDetail, ExecControl, ExecEvent, LogLine, LogMessage, LogStream, Permission,
-    ProcessList, Stats, Topic,
+    ProcessList, StatsMessage, Topic,
 };
 use futures_channel::mpsc;
 use futures_util::{SinkExt, StreamExt};
@@ -315,7 +315,9 @@ fn Charts(path: String) -> impl IntoView {
         loop {
             if let Ok(mut socket) = WebSocket::open(&socket_address(&format!("{path}/stats/ws"))) {
                 while let Some(Ok(Message::Text(text))) = socket.next().await {
-                    let Ok(stats) = serde_json::from_str::<Stats>(&text) else { continue };
+                    let Ok(StatsMessage::Stats(stats)) = serde_json::from_str(&text) else {
+                        continue;
+                    };
                     limit.set(stats.memory_limit as f64);
                     history.push(
                         stats.at_ms as f64,
