@@ -64,7 +64,17 @@ pub async fn run(
             reason: format!("The connection to the host was lost ({why})."),
         },
     };
-    if let Ok(text) = serde_json::to_string(&event) {
+    close(socket, &event).await;
+}
+
+/// Says why there is no command.
+pub async fn refuse(socket: WebSocket, reason: &str) {
+    close(socket, &ExecEvent::End { exit_code: None, reason: reason.to_owned() }).await;
+}
+
+async fn close(mut socket: WebSocket, event: &ExecEvent) {
+    // The browser may have gone: then nobody needs to know.
+    if let Ok(text) = serde_json::to_string(event) {
         let _ = socket.send(Message::Text(text.into())).await;
     }
     let close = CloseFrame { code: close_code::NORMAL, reason: "".into() };

@@ -221,11 +221,6 @@ impl LiveHost {
         read(&self.standing).state
     }
 
-    /// Whether it takes new containers now.
-    pub fn takes_containers(&self) -> bool {
-        self.state() == HostState::Active
-    }
-
     /// Its engine, ready to be called.
     ///
     /// # Errors

@@ -699,6 +699,35 @@ async fn hosts_are_edited_by_one_at_a_time() {
     assert!(fixture.find(&container.name).await.is_none());
 }
 
+#[tokio::test]
+async fn every_replica_watches_every_host() {
+    let fixture = Fixture::start().await;
+    let variables = fixture.server.environment();
+    let key = variables.iter().rev().find(|(name, _)| *name == "DROVER_ENCRYPTION_KEY").unwrap().1;
+    let second = TestServer::builder()
+        .set("DATABASE_URL", fixture.server.database().url())
+        .set("DROVER_ENCRYPTION_KEY", key)
+        .start()
+        .await;
+    let there = Client::with_key(&second.base(), &fixture.token);
+    let container = fixture.run("replica", &[], &["drover-test/sleep:1"]).await;
+    let path = format!("{}?q={}", fixture.containers_path(), container.name);
+    let seen = async |what: &str, wanted: &dyn Fn(&List<Container>) -> bool| {
+        eventually(what, SOON, async || {
+            let list: List<Container> = there.get(&path).await.expect(200).json();
+            wanted(&list).then_some(())
+        })
+        .await;
+    };
+    seen("the other replica sees the container", &|list| list.total == 1).await;
+    // A change at the one is followed at once by the other.
+    let host = fixture.host_path("");
+    fixture.admin.patch(&host, json!({ "name": "renamed" })).await.expect(200);
+    seen("it knows the new name", &|list| list.items[0].host_name == "renamed").await;
+    fixture.admin.patch(&host, json!({ "mode": "inactive" })).await.expect(200);
+    seen("it has let go of the host", &|list| list.total == 0).await;
+}
+
 /// Certificates made by openssl, in a folder that ends with the test.
 struct Certificates {
     folder: TempDir,

@@ -16,7 +16,7 @@
 //! | image | [`Docker::pull_image`] with [`RegistryAuth`] and progress |
 //! | network, volume | [`Docker::create_network`], [`Docker::create_volume`], [`Docker::find_network`], [`Docker::find_volume`], [`Docker::connect_network`] |
 //! | container | [`Docker::create_container`], [`Docker::put_files`] (secrets and configs), [`Docker::start_container`] |
-//! | wait | [`Docker::wait_exit`]; health by the index and its events (see [`crate::hosts`]) |
+//! | wait | by the index and its changes (see [`crate::hosts::Hosts::changes`]) |
 //! | end | [`Docker::stop_container`], [`Docker::remove_container`], [`Docker::remove_network`], [`Docker::remove_volume`] |
 //!
 //! Bodies and answers can hold secrets (environment variables). bollard prints them at debug
@@ -327,18 +327,6 @@ impl Docker {
         within(SLOW, async { Ok(self.typed.remove_container(id, Some(options)).await?) }).await
     }
 
-    /// Waits, however long, until a container has ended, and answers its exit code.
-    pub async fn wait_exit(&self, id: &str) -> Result<i64> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Ended {
-            status_code: i64,
-        }
-        let path = format!("/containers/{}/wait", checked(id)?);
-        let answer = self.send(Method::POST, &path, empty(), &[]).await?;
-        Ok(read_json::<Ended>(answer).await?.status_code)
-    }
-
     /// The processes in a running container, as `ps -ef` on the host shows them.
     pub async fn processes(&self, id: &str) -> Result<ProcessList> {
         let id = checked(id)?;
@@ -537,33 +525,23 @@ impl Docker {
     }
 }
 
-/// Narrows a list of containers. All parts must match; within `ids` one is enough.
+/// Narrows a list of containers.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// `KEY` or `KEY=VALUE`.
+    /// Each `KEY` or `KEY=VALUE`; all must match.
     pub labels: Vec<String>,
-    /// The engine's ids.
-    pub ids: Vec<String>,
 }
 
 impl Filter {
     /// Those with a label, `KEY` or `KEY=VALUE`.
     pub fn label(label: impl Into<String>) -> Self {
-        Self { labels: vec![label.into()], ids: Vec::new() }
-    }
-
-    /// Those with one of these ids.
-    pub fn ids(ids: Vec<String>) -> Self {
-        Self { labels: Vec::new(), ids }
+        Self { labels: vec![label.into()] }
     }
 
     fn query(&self, more: &[(&str, &str)]) -> String {
         let mut filters: HashMap<&str, &[String]> = HashMap::new();
         if !self.labels.is_empty() {
             filters.insert("label", &self.labels);
-        }
-        if !self.ids.is_empty() {
-            filters.insert("id", &self.ids);
         }
         let filters = serde_json::to_string(&filters).unwrap_or_default();
         encode_query(more.iter().copied().chain([("filters", filters.as_str())]))

@@ -228,7 +228,9 @@ pub(super) async fn remove(
                 ),
             ));
         }
-        let connected = app.hosts.docker(environment_id, host_id).is_ok();
+        let live = app.hosts.live(environment_id, host_id);
+        let connected = live.is_some_and(|live| live.docker().is_ok());
+        // One that was never reached can have nothing of Drover's on it.
         if !connected && row.facts.is_some() {
             return Err(Error::conflict(
                 "host_unreachable",

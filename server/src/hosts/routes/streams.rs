@@ -295,12 +295,16 @@ pub(super) async fn exec(
     // The command's arguments can hold secrets: only what runs is noted.
     note.detail("command", command.first().map_or("(shell)", String::as_str));
     let user = query.user.filter(|user| !user.is_empty());
-    let exec = docker.exec(&entry.id, &exec::options(command, user)).await?;
+    let options = exec::options(command, user);
     let size = query.columns.zip(query.rows);
     Ok(upgrade.0.max_message_size(LARGEST_INPUT).on_upgrade(move |socket| async move {
-        let exec = exec.sized(size).await;
+        // Only now: a browser that never comes must leave nothing running.
+        let started = docker.exec(&entry.id, &options).await;
         let revoked = app.identities.revoked(&caller, environment_id, Permission::Deploy);
-        exec::run(socket, exec, shell, revoked).await;
+        match started {
+            Ok(exec) => exec::run(socket, exec.sized(size).await, shell, revoked).await,
+            Err(error) => exec::refuse(socket, error.message()).await,
+        }
     }))
 }
 
