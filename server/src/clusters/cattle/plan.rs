@@ -127,6 +127,8 @@ fn plan_service(view: &View<'_>, name: &str, service: &Service, plan: &mut Plan)
             view.seen.iter().filter(mine).filter(|seen| seen.spec != spec).collect();
         let mut new = view.seen.iter().filter(mine).filter(|seen| seen.spec == spec);
         let Some(current) = new.next() else {
+            // One that is missing is as far from ready as one that starts.
+            changing += usize::from(old.is_empty());
             match old.as_slice() {
                 [] if view.blocked => {
                     plan.waiting.push((name.to_owned(), "The rollout has failed.".into()))
