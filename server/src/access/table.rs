@@ -123,6 +123,7 @@ pub const RULES: &[Rule] = &[
     read("/v1/environments/{environment_id}/operations", In(View)),
     read("/v1/environments/{environment_id}/operations/{operation_id}", In(View)),
     read("/v1/environments/{environment_id}/operations/{operation_id}/log", In(View)),
+    write("POST", "/v1/environments/{environment_id}/operations/{operation_id}/cancel", In(Deploy), "operation.cancel"),
     // stacks
     ask("/v1/environments/{environment_id}/compose/check", In(View)),
     read("/v1/environments/{environment_id}/stacks", In(View)),

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use routes::router;
-pub use store::{OpenOperation, get, open_for, open_of_kind};
+pub use store::{OpenOperation, get, is_open, last_error, open_for, open_of_kind};
 
 use crate::{access::Caller, app::App, error::Result, events};
 
@@ -36,7 +36,7 @@ pub async fn begin(
     caller: Option<&Caller>,
     new: &NewOperation<'_>,
 ) -> sqlx::Result<Operation> {
-    store::cancel_open(&mut *tx, new.target_id, "A newer operation has taken its place.").await?;
+    cancel(&mut *tx, new.target_id, "A newer operation has taken its place.").await?;
     store::insert(tx, caller.map(|caller| (caller.user_id, &*caller.login)), new).await
 }
 
@@ -75,17 +75,32 @@ pub async fn log(app: &App, id: Uuid, message: &str) -> Result<()> {
     Ok(store::append_log(&app.db, id, message).await?)
 }
 
-/// Ends it. False when it had ended already.
-pub async fn finish(app: &App, id: Uuid, error: Option<OperationError>) -> Result<bool> {
+/// Ends it in a transaction: well, or with an error. Answers the operation for [`announce`], after
+/// the commit; `None` when it had ended already.
+pub async fn end(
+    tx: &mut PgConnection,
+    id: Uuid,
+    error: Option<&OperationError>,
+) -> sqlx::Result<Option<Operation>> {
     let state = if error.is_some() { OperationState::Failed } else { OperationState::Succeeded };
-    let Some(operation) = store::finish(&app.db, id, state, error.as_ref()).await? else {
-        return Ok(false);
-    };
-    let line = match &error {
-        Some(error) => format!("Failed: {}", error.message),
-        None => "Done.".to_owned(),
-    };
-    store::append_log(&app.db, id, &line).await?;
-    announce(app, &operation).await;
-    Ok(true)
+    let ended = store::finish(&mut *tx, id, state, error).await?;
+    if ended.is_some() {
+        let line = match error {
+            Some(error) => format!("Failed: {}", error.message),
+            None => "Done.".to_owned(),
+        };
+        store::append_log(tx, id, &line).await?;
+    }
+    Ok(ended)
+}
+
+/// Ends it, and tells. False when it had ended already.
+pub async fn finish(app: &App, id: Uuid, error: Option<OperationError>) -> Result<bool> {
+    let mut tx = app.db.begin().await?;
+    let ended = end(&mut tx, id, error.as_ref()).await?;
+    tx.commit().await?;
+    if let Some(operation) = &ended {
+        announce(app, operation).await;
+    }
+    Ok(ended.is_some())
 }

@@ -1,22 +1,27 @@
 //! Following operations.
 
 use axum::extract::State;
-use drover_api::{List, Operation, OperationLogLine, OperationState};
+use drover_api::{List, Operation, OperationKind, OperationLogLine, OperationState, Topic};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::store::{self, Filter};
 use crate::{
-    access::EnvironmentAccess,
+    access::{Caller, EnvironmentAccess},
     app::App,
+    audit::Note,
     error::{Error, Result},
     extract::{Json, Path, Query},
 };
 
 /// The routes of this domain.
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(log))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get))
+        .routes(routes!(log))
+        .routes(routes!(cancel))
 }
 
 /// Which operations to list.
@@ -84,4 +89,41 @@ async fn log(
     let Path((_, id)) = path;
     store::get(&app.db, access.id, id).await?.ok_or_else(|| Error::not_found("operation"))?;
     Ok(Json(List::whole(store::log_lines(&app.db, id).await?)))
+}
+
+/// Cancel an operation
+///
+/// A rollout stops where it is: what runs goes on, nothing new is made, until the stack is
+/// deployed again or rolled back. What removes or stops something, and a change of scale, has no
+/// half-way house and cannot be cancelled.
+#[utoipa::path(post,
+    path = "/v1/environments/{environment_id}/operations/{operation_id}/cancel",
+    tag = "operations", params(("environment_id" = Uuid, Path), ("operation_id" = Uuid, Path)),
+    responses((status = 200, body = Operation)))]
+async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+    access: EnvironmentAccess,
+    path: Path<(Uuid, Uuid)>,
+    note: Note,
+) -> Result<Json<Operation>> {
+    let Path((_, id)) = path;
+    let operation =
+        store::get(&app.db, access.id, id).await?.ok_or_else(|| Error::not_found("operation"))?;
+    note.target(operation.target_id, &operation.target_name);
+    use OperationKind::{Install, Restart, Rollback, Start, Upgrade};
+    if !matches!(operation.kind, Install | Upgrade | Rollback | Restart | Start) {
+        return Err(Error::conflict(
+            "not_cancellable",
+            "Only a rollout can be cancelled: an install, upgrade, rollback, restart or start.",
+        ));
+    }
+    let why = format!("Cancelled by {}.", caller.login);
+    let cancelled = store::cancel_one(&app.db, id, &why)
+        .await?
+        .ok_or_else(|| Error::conflict("operation_ended", "This operation has ended already."))?;
+    super::log(&app, id, &why).await?;
+    super::announce(&app, &cancelled).await;
+    app.events.updated(Topic::Stack, Some(access.id), cancelled.target_id).await;
+    Ok(Json(cancelled))
 }

@@ -4,7 +4,7 @@ use drover_api::{
     Operation, OperationError, OperationKind, OperationLogLine, OperationState, Timestamp,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::{PgConnection, PgPool, types::Json};
+use sqlx::{PgConnection, PgExecutor, PgPool, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -112,6 +112,28 @@ pub(super) async fn cancel_open(
     .collect()
 }
 
+/// `None` when it had ended already.
+pub(super) async fn cancel_one(
+    db: &PgPool,
+    id: Uuid,
+    why: &str,
+) -> sqlx::Result<Option<Operation>> {
+    sqlx::query_as!(
+        Row,
+        r#"UPDATE operations SET state = 'cancelled', message = $2, finished_at = now()
+           WHERE id = $1 AND state IN ('queued', 'running')
+           RETURNING id, environment_id, kind, target_kind, target_id, target_name, state,
+               progress, message, error AS "error: Json<OperationError>", created_by_login,
+               created_at, started_at, finished_at"#,
+        id,
+        why
+    )
+    .fetch_optional(db)
+    .await?
+    .map(TryInto::try_into)
+    .transpose()
+}
+
 /// All open operations of a kind, over all environments.
 pub async fn open_of_kind(db: &PgPool, kind: OperationKind) -> sqlx::Result<Vec<Operation>> {
     sqlx::query_as!(
@@ -153,6 +175,30 @@ pub async fn open_for(db: &PgPool, target: Uuid) -> sqlx::Result<Option<OpenOper
         .transpose()
 }
 
+/// Whether it has not ended yet.
+pub async fn is_open(db: &PgPool, id: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM operations
+               WHERE id = $1 AND state IN ('queued', 'running')) AS "open!""#,
+        id
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Why the last operation on a target that failed did so.
+pub async fn last_error(db: &PgPool, target: Uuid) -> sqlx::Result<Option<OperationError>> {
+    let error = sqlx::query_scalar!(
+        r#"SELECT error AS "error!: Json<OperationError>" FROM operations
+           WHERE target_id = $1 AND state = 'failed' AND error IS NOT NULL
+           ORDER BY id DESC LIMIT 1"#,
+        target
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(error.map(|error| error.0))
+}
+
 /// `None` when nothing has changed, or it has ended.
 pub(super) async fn progress(
     db: &PgPool,
@@ -181,7 +227,7 @@ pub(super) async fn progress(
 
 /// `None` when it had ended already.
 pub(super) async fn finish(
-    db: &PgPool,
+    tx: &mut PgConnection,
     id: Uuid,
     state: OperationState,
     error: Option<&OperationError>,
@@ -200,7 +246,7 @@ pub(super) async fn finish(
         name(state),
         error.map(Json) as _
     )
-    .fetch_optional(db)
+    .fetch_optional(tx)
     .await?
     .map(TryInto::try_into)
     .transpose()
@@ -273,7 +319,11 @@ pub(super) async fn count(db: &PgPool, environment: Uuid, filter: &Filter) -> sq
     .await
 }
 
-pub(super) async fn append_log(db: &PgPool, id: Uuid, message: &str) -> sqlx::Result<()> {
+pub(super) async fn append_log(
+    db: impl PgExecutor<'_>,
+    id: Uuid,
+    message: &str,
+) -> sqlx::Result<()> {
     sqlx::query!("INSERT INTO operation_log (operation_id, message) VALUES ($1, $2)", id, message)
         .execute(db)
         .await?;

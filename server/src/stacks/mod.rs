@@ -3,6 +3,7 @@
 
 mod compile;
 mod model;
+mod rollout;
 mod routes;
 mod store;
 mod summary;
@@ -10,9 +11,10 @@ mod upgrade;
 
 pub use compile::{Wanted, WantedFile};
 pub use model::{Desired, StackRow};
+pub use rollout::{rollout_failed, rollout_succeeded};
 pub(crate) use routes::all;
-pub use routes::{describe, roll_back_to_last_good, router};
+pub use routes::{describe, router};
 pub use store::{
-    delete as delete_row, find as find_row, in_active_environments, set_outcome, wanted,
+    delete as delete_row, find as find_row, in_active_environments, names, remove_all, wanted,
 };
 pub use summary::{ServiceStanding, Standing};

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::{
     compile,
     model::{self, Desired, Revision, StackRow},
+    rollout,
     store::{self, NewRevision, NewStack},
     summary::{self, OpenWork, Standing},
     upgrade,
@@ -887,48 +888,10 @@ async fn rollback(
         .await?
         .pop()
         .ok_or_else(|| Error::invalid_field("revision", "The stack has no such revision."))?;
-    let new = again(earlier);
+    let new = rollout::again(earlier);
     checked_project(access, &new.compose, &variables_of(&app, &new)?)?;
     let none = serde_json::json!({});
     let operation =
         revise(&app, &caller, &row, if_match, OperationKind::Rollback, &new, none).await?;
     accepted(&app, operation).await
-}
-
-fn again(earlier: Revision) -> NewRevision {
-    NewRevision {
-        comment: format!("Roll back to revision {}", earlier.revision),
-        compose: earlier.compose,
-        variables: earlier.variables,
-        secret_variables: earlier.secret_variables,
-        secret_names: earlier.secret_names,
-        template_version: earlier.template_version,
-        template_compose: earlier.template_compose,
-    }
-}
-
-/// An update has failed and its text asks for a rollback: makes the last revision that was good
-/// the wanted one again. It was allowed once, so nobody is asked.
-pub async fn roll_back_to_last_good(app: &App, row: &StackRow) -> Result<()> {
-    let revisions = store::revisions(&app.db, row.id, None).await?;
-    let good = revisions
-        .into_iter()
-        .find(|r| r.revision < row.revision && r.outcome.as_deref() == Some("succeeded"));
-    let Some(good) = good else { return Ok(()) };
-    let new = again(good);
-    let mut tx = app.db.begin().await?;
-    let number = store::newest_revision(&mut tx, row.id).await? + 1;
-    store::add_revision(&mut tx, row.id, number, "system", &new).await?;
-    let operation = NewOperation {
-        kind: OperationKind::Rollback,
-        environment_id: row.environment_id,
-        target_kind: "stack",
-        target_id: row.id,
-        target_name: &row.name,
-        input: serde_json::json!({}),
-    };
-    let operation = operations::begin(&mut tx, None, &operation).await?;
-    tx.commit().await?;
-    operations::announce(app, &operation).await;
-    Ok(())
 }

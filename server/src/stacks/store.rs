@@ -236,6 +236,35 @@ pub(super) async fn set_desired(
     Ok(())
 }
 
+/// The names of an environment's stacks.
+pub async fn names(tx: &mut PgConnection, environment: Uuid) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "SELECT name FROM stacks WHERE environment_id = $1 ORDER BY name",
+        environment
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Has all stacks of an environment removed.
+pub async fn remove_all(
+    tx: &mut PgConnection,
+    environment: Uuid,
+    volumes: bool,
+    force: bool,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE stacks SET desired = 'removed', remove_volumes = $2, force_remove = $3,
+             updated_at = now(), version = version + 1 WHERE environment_id = $1",
+        environment,
+        volumes,
+        force
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn set_scale(
     tx: &mut PgConnection,
     id: Uuid,
@@ -287,14 +316,19 @@ pub(super) async fn retry(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
 }
 
 /// How the rollout of a revision ended.
-pub async fn set_outcome(db: &PgPool, id: Uuid, revision: i32, outcome: &str) -> sqlx::Result<()> {
+pub(super) async fn set_outcome(
+    tx: &mut PgConnection,
+    id: Uuid,
+    revision: i32,
+    outcome: &str,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE stack_revisions SET outcome = $3 WHERE stack_id = $1 AND revision = $2",
         id,
         revision,
         outcome
     )
-    .execute(db)
+    .execute(tx)
     .await?;
     Ok(())
 }

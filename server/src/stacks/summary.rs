@@ -120,6 +120,7 @@ pub(super) fn sum_up(
             Some(OpenWork { install: true, .. }) => StackState::Installing,
             Some(_) => StackState::Upgrading,
             None if row.outcome.as_deref() == Some("failed") => StackState::Failed,
+            None if row.outcome.is_none() => StackState::Degraded,
             None if project.is_some() && running >= desired => StackState::Running,
             None => StackState::Degraded,
         },

@@ -96,12 +96,13 @@ async fn wake_on_events(app: App) {
     loop {
         match events.recv().await {
             Ok(event) => match event.event.topic {
-                Topic::Stack => {
-                    if let Ok(stack) = event.event.id.parse() {
+                Topic::Stack => match event.event.id.parse() {
+                    Ok(stack) => {
                         app.cattle.waker(stack).notify_one();
                         app.cattle.look.notify_one();
                     }
-                }
+                    Err(_) => app.cattle.wake_all(),
+                },
                 Topic::Host if event.event.object.is_none() => app.cattle.wake_all(),
                 Topic::Environment | Topic::Secret => app.cattle.look.notify_one(),
                 _ => {}

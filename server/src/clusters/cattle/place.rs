@@ -22,29 +22,56 @@ pub(crate) struct Candidate {
     pub architecture: String,
     /// Why it takes no containers now, if so.
     pub closed: Option<String>,
+    /// It is closed only because it is away, and tries to come back by itself.
+    pub away: bool,
     /// How many instances it has, of all stacks.
     pub load: i64,
     /// Its ports that other stacks' containers hold.
     pub taken_ports: HashSet<(u16, String)>,
 }
 
-/// Where the instance of a service goes, or which rule ruled out which host.
+/// Why an instance goes nowhere.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unplaced {
+    /// `no_host`, `port_taken` or `no_host_fits`.
+    pub code: &'static str,
+    /// Which rule ruled out which host.
+    pub why: String,
+    /// A host that is away now may take it when it is back.
+    pub may_pass: bool,
+}
+
+/// What speaks against a host.
+enum Obstacle {
+    PortTaken(u16),
+    Other(String),
+}
+
+/// Where the instance of a service goes.
 pub(crate) fn place(
     project: &Project,
     name: &str,
     service: &Service,
     instances: &[Instance],
     hosts: &[Candidate],
-) -> Result<Uuid, String> {
+) -> Result<Uuid, Unplaced> {
     if hosts.is_empty() {
-        return Err("The environment has no host. Add one.".into());
+        let why = "The environment has no host. Add one.".into();
+        return Err(Unplaced { code: "no_host", why, may_pass: false });
     }
     let mut ruled_out = Vec::new();
+    let mut only_ports = true;
     let mut fitting = Vec::new();
     let tied = tied_host(project, name, service, instances);
     for host in hosts {
         match obstacle(name, service, instances, host, tied) {
-            Some(why) => ruled_out.push(format!("{}: {why}", host.name)),
+            Some(Obstacle::PortTaken(port)) => {
+                ruled_out.push(format!("{}: port {port} is already taken", host.name));
+            }
+            Some(Obstacle::Other(why)) => {
+                only_ports = false;
+                ruled_out.push(format!("{}: {why}", host.name));
+            }
             None => fitting.push(host),
         }
     }
@@ -67,7 +94,11 @@ pub(crate) fn place(
         .into_iter()
         .min_by_key(|host| (group(host), own_of(host), host.load, host.name.clone()))
         .map(|host| host.id)
-        .ok_or_else(|| format!("No host fits. {}.", ruled_out.join("; ")))
+        .ok_or_else(|| Unplaced {
+            code: if only_ports { "port_taken" } else { "no_host_fits" },
+            why: format!("No host fits. {}.", ruled_out.join("; ")),
+            may_pass: hosts.iter().any(|host| host.away),
+        })
 }
 
 /// Every host that a global service's instance belongs on.
@@ -130,18 +161,19 @@ fn obstacle(
     instances: &[Instance],
     host: &Candidate,
     tied: Option<(Uuid, &str)>,
-) -> Option<String> {
+) -> Option<Obstacle> {
     if let Some(why) = &host.closed {
-        return Some(why.clone());
+        return Some(Obstacle::Other(why.clone()));
     }
     if let Some((id, why)) = tied
         && id != host.id
     {
-        return Some(why.to_owned());
+        return Some(Obstacle::Other(why.to_owned()));
     }
     if let Some(rule) = service.deploy.constraints.iter().find(|rule| !holds(rule, host)) {
         let operator = if rule.equal { "==" } else { "!=" };
-        return Some(format!("`{} {operator} {}` does not hold", rule.key, rule.value));
+        let why = format!("`{} {operator} {}` does not hold", rule.key, rule.value);
+        return Some(Obstacle::Other(why));
     }
     let here = instances
         .iter()
@@ -149,13 +181,17 @@ fn obstacle(
         .count();
     let most = service.deploy.max_replicas_per_node as usize;
     if most > 0 && here >= most {
-        return Some(format!("it has {here} of them, the most that one host may have"));
+        let why = format!("it has {here} of them, the most that one host may have");
+        return Some(Obstacle::Other(why));
     }
-    let port =
-        service.ports.iter().filter_map(|port| Some((port.published?, &port.protocol))).find(
-            |(port, protocol)| here > 0 || host.taken_ports.contains(&(*port, (*protocol).clone())),
-        );
-    port.map(|(port, _)| format!("port {port} is taken"))
+    service
+        .ports
+        .iter()
+        .filter_map(|port| Some((port.published?, &port.protocol)))
+        .find(|(port, protocol)| {
+            here > 0 || host.taken_ports.contains(&(*port, (*protocol).clone()))
+        })
+        .map(|(port, _)| Obstacle::PortTaken(port))
 }
 
 fn holds(rule: &Constraint, host: &Candidate) -> bool {
@@ -208,6 +244,7 @@ mod tests {
         let project = drover_compose::load(text, &()).project.unwrap_or_default();
         place(&project, service, &project.services[service], instances, hosts)
             .map(|id| id.as_u128())
+            .map_err(|unplaced| unplaced.why)
     }
 
     #[test]
@@ -228,7 +265,7 @@ mod tests {
         let why = choose(text, "web", &[], &hosts).err().unwrap_or_default();
         assert_eq!(
             why,
-            "No host fits. h1: `node.labels.disk == ssd` does not hold; h2: port 80 is taken."
+            "No host fits. h1: `node.labels.disk == ssd` does not hold; h2: port 80 is already taken."
         );
     }
 

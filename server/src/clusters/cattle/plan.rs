@@ -8,6 +8,9 @@ use drover_api::{ContainerState, Health};
 use drover_compose::{DependencyCondition, Project, Restart, Service};
 use uuid::Uuid;
 
+/// So often may a new container end before its rollout is given up.
+const MOST_CRASHES: u32 = 8;
+
 /// A wanted container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Instance {
@@ -29,6 +32,8 @@ pub(crate) struct Seen {
     pub state: ContainerState,
     pub health: Option<Health>,
     pub exit_code: Option<i64>,
+    /// It has run for a moment, and not ended at once.
+    pub steady: bool,
     /// It has run for as long as an update watches it.
     pub watched: bool,
 }
@@ -89,7 +94,9 @@ pub(crate) struct View<'a> {
     /// The pause between two batches of an update of this service is not over.
     pub pausing: &'a dyn Fn(&str) -> bool,
     /// New containers are given up: they took too long to become ready.
-    pub overdue: &'a dyn Fn(&str) -> bool,
+    pub overdue: &'a dyn Fn(&Seen) -> bool,
+    /// How often a container has ended by itself of late.
+    pub crashes: &'a dyn Fn(&str) -> u32,
 }
 
 /// The plan.
@@ -131,7 +138,7 @@ fn plan_service(view: &View<'_>, name: &str, service: &Service, plan: &mut Plan)
             changing += usize::from(old.is_empty());
             match old.as_slice() {
                 [] if view.blocked => {
-                    plan.waiting.push((name.to_owned(), "The rollout has failed.".into()))
+                    plan.waiting.push((name.to_owned(), "Its rollout has stopped.".into()))
                 }
                 [] => match &blocker {
                     Some(why) => plan.waiting.push((name.to_owned(), why.clone())),
@@ -154,18 +161,23 @@ fn plan_service(view: &View<'_>, name: &str, service: &Service, plan: &mut Plan)
         let completed = may_end && current.has_completed();
         let ready = completed
             || current.is_ready()
-                && (old.is_empty() || current.health.is_some() || current.watched);
+                && (current.health.is_some()
+                    || if old.is_empty() { current.steady } else { current.watched });
         if ready {
             plan.done += 1;
             plan.steps.extend(old.iter().map(|old| Step::Remove { container: old.id.clone() }));
             continue;
         }
         changing += 1;
-        if let Some(why) = failure(view, current, may_end) {
+        if let Some(why) = failure(view, service, current, may_end) {
             plan.failed.get_or_insert((name.to_owned(), why));
         }
         revive(view, instance, current, may_end, plan);
-        if !current.has_ended() {
+        if current.state == ContainerState::Restarting {
+            let why =
+                format!("`{}` has ended{}; it is started again.", current.name, code(current));
+            plan.waiting.push((name.to_owned(), why));
+        } else if !current.has_ended() {
             plan.waiting.push((name.to_owned(), format!("`{}` is starting.", current.name)));
         }
     }
@@ -208,24 +220,43 @@ fn revive(view: &View<'_>, instance: &Instance, seen: &Seen, may_end: bool, plan
     {
         plan.steps.push(Step::Start { container: seen.id.clone(), instance: instance.id });
     } else if seen.has_ended() && !finished {
-        let code = seen.exit_code.map_or(String::new(), |code| format!(" with exit code {code}"));
         plan.waiting.push((
             instance.service.clone(),
-            format!("`{}` has ended{code}; it is started again in a while.", seen.name),
+            format!("`{}` has ended{}; it is started again in a while.", seen.name, code(seen)),
         ));
     }
 }
 
 /// Why a new container counts as failed, if it does.
-fn failure(view: &View<'_>, seen: &Seen, may_end: bool) -> Option<String> {
+///
+/// One that is started again when it ends may need a few tries, as when it waits in its own way
+/// for a database.
+fn failure(view: &View<'_>, service: &Service, seen: &Seen, may_end: bool) -> Option<String> {
     if seen.health == Some(Health::Unhealthy) {
         return Some(format!("`{}` is not healthy.", seen.name));
     }
-    if seen.has_ended() && (!may_end || seen.exit_code != Some(0)) {
-        let code = seen.exit_code.map_or(String::new(), |code| format!(" with exit code {code}"));
-        return Some(format!("`{}` has ended{code}.", seen.name));
+    let down = seen.has_ended() || seen.state == ContainerState::Restarting;
+    if down && !(may_end && seen.has_completed()) {
+        let one_try = match service.restart {
+            None => may_end,
+            Some(Restart::No) => true,
+            // The engine starts it again itself, until it has ended for good.
+            Some(Restart::OnFailure(_)) => seen.has_ended(),
+            Some(Restart::Always | Restart::UnlessStopped) => false,
+        };
+        if one_try {
+            return Some(format!("`{}` has ended{}.", seen.name, code(seen)));
+        }
+        if (view.crashes)(&seen.id) >= MOST_CRASHES {
+            return Some(format!("`{}` ends again and again{}.", seen.name, code(seen)));
+        }
     }
-    (view.overdue)(&seen.id).then(|| format!("`{}` has not become ready in time.", seen.name))
+    (view.overdue)(seen).then(|| format!("`{}` has not become ready in time.", seen.name))
+}
+
+/// ` with exit code 1`, if it is known.
+fn code(seen: &Seen) -> String {
+    seen.exit_code.map_or(String::new(), |code| format!(" with exit code {code}"))
 }
 
 /// Whether a container of this service may end by itself and stay ended.
@@ -312,6 +343,7 @@ mod tests {
                         state: ContainerState::Running,
                         health: None,
                         exit_code: None,
+                        steady: true,
                         watched: true,
                     });
                 }
@@ -351,6 +383,7 @@ mod tests {
             resting: &|_| false,
             pausing: &|_| false,
             overdue: &|_| false,
+            crashes: &|_| 0,
         })
     }
 
@@ -502,6 +535,7 @@ mod tests {
                     state: [ContainerState::Running, ContainerState::Exited, ContainerState::Created][state],
                     health: None,
                     exit_code: Some(1),
+                    steady: true,
                     watched: true,
                 });
             }
