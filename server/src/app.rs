@@ -102,6 +102,7 @@ impl App {
     pub fn spawn_tasks(&self) {
         hosts::spawn(self.clone());
         clusters::start(self);
+        tokio::spawn(environments::finish_removals(self.clone()));
         catalog::start(self);
         let app = self.clone();
         tokio::spawn(async move {

@@ -164,9 +164,9 @@ fn Delete(env: Env) -> impl IntoView {
                 .ask(words.delete, move || {
                     let navigate = navigate.clone();
                     async move {
-                        api::delete(env.api("")).done().await?;
+                        api::delete(env.api("")).query("stacks", true).done().await?;
                         use_toasts().success(words.removing);
-                        navigate(&env.path("operations"), NavigateOptions::default());
+                        navigate("/", NavigateOptions::default());
                         Ok(())
                     }
                 });

@@ -3,21 +3,24 @@
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
 };
 use drover_api::{
-    CreateEnvironment, Environment, EnvironmentState, FieldError, List, Member, SetMember, Topic,
-    UpdateEnvironment,
+    CreateEnvironment, Environment, EnvironmentState, FieldError, List, Member, Operation,
+    OperationKind, SetMember, Topic, UpdateEnvironment,
 };
+use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::store;
+use super::{removal, store};
 use crate::{
     access::{Caller, EnvironmentAccess},
     app::App,
     audit::Note,
     error::{Error, Result, is_unique_violation},
     extract::{IfMatch, Json, ListQuery, Path, Query, SortKey, etag},
+    operations::{self, NewOperation},
     stacks,
 };
 
@@ -157,44 +160,84 @@ async fn update(
     Ok((headers, body))
 }
 
+/// How to delete an environment.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct DeleteQuery {
+    /// Remove its stacks too.
+    #[serde(default)]
+    stacks: bool,
+    /// Remove the volumes of its stacks, and what is in them, too.
+    #[serde(default)]
+    volumes: bool,
+    /// Go on though hosts cannot be reached: what runs there stays.
+    #[serde(default)]
+    force: bool,
+}
+
 /// Delete an environment
 ///
-/// Only one without stacks: what runs is not ended in passing. Its hosts are let go; what Drover
-/// did not make runs on there.
+/// One with stacks only when asked to remove them: then it answers 202 with the operation, which
+/// ends with the environment. Hosts are let go; what Drover did not make runs on there.
 #[utoipa::path(delete, path = "/v1/environments/{environment_id}", tag = "environments",
-    params(("environment_id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
-    responses((status = 204, description = "Deleted")))]
+    params(("environment_id" = Uuid, Path), ("If-Match" = Option<String>, Header), DeleteQuery),
+    responses((status = 204, description = "Deleted"), (status = 202, body = Operation)))]
 async fn delete(
     State(app): State<App>,
+    caller: Caller,
     access: EnvironmentAccess,
     if_match: IfMatch,
+    Query(query): Query<DeleteQuery>,
     note: Note,
-) -> Result<StatusCode> {
+) -> Result<Response> {
     let environment =
         store::get(&app.db, access.id).await?.ok_or_else(|| Error::not_found("environment"))?;
     note.target(access.id, &environment.name);
+    note.detail("stacks", query.stacks);
+    note.detail("volumes", query.volumes);
     // Until the end of this, no stack can be added.
     let mut tx = app.db.begin().await?;
     let (version, _) =
         store::lock(&mut tx, access.id).await?.ok_or_else(|| Error::not_found("environment"))?;
     if_match.check(version)?;
-    let stacks = stacks::all(&app, access.id).await?;
-    if !stacks.is_empty() {
-        let names: Vec<_> = stacks.iter().take(5).map(|stack| stack.name.as_str()).collect();
+    let stacks = stacks::names(&mut tx, access.id).await?;
+    if stacks.is_empty() {
+        store::delete(&mut tx, access.id).await?;
+        tx.commit().await?;
+        removal::is_gone(&app, access.id).await;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    if !query.stacks {
+        let names: Vec<_> = stacks.iter().take(5).map(String::as_str).collect();
         return Err(Error::conflict(
             "environment_not_empty",
             format!(
-                "It still has {} stacks ({}). Remove them first.",
+                "It still has {} stacks ({}). Remove them first, or ask for it with `stacks=true`.",
                 stacks.len(),
                 names.join(", ")
             ),
         ));
     }
-    store::delete(&mut tx, access.id).await?;
+    let change = UpdateEnvironment {
+        state: Some(EnvironmentState::Removing),
+        ..UpdateEnvironment::default()
+    };
+    store::update(&mut tx, access.id, &change).await?;
+    stacks::remove_all(&mut tx, access.id, query.volumes, query.force).await?;
+    let new = NewOperation {
+        kind: OperationKind::RemoveEnvironment,
+        environment_id: access.id,
+        target_kind: "environment",
+        target_id: access.id,
+        target_name: &environment.name,
+        input: serde_json::json!({ "stacks": stacks.len() }),
+    };
+    let operation = operations::begin(&mut tx, Some(&caller), &new).await?;
     tx.commit().await?;
-    app.hosts.rows_changed();
+    operations::announce(&app, &operation).await;
     app.access_changed(Topic::Environment, Some(access.id), access.id).await;
-    Ok(StatusCode::NO_CONTENT)
+    app.events.updated(Topic::Stack, Some(access.id), "").await;
+    Ok((StatusCode::ACCEPTED, Json(operation)).into_response())
 }
 
 /// List an environment's members

@@ -113,6 +113,29 @@ pub(super) async fn delete(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> 
     Ok(())
 }
 
+/// The environments that are being removed, and how many stacks each still has.
+pub(super) async fn removing(db: &PgPool) -> sqlx::Result<Vec<(Uuid, i64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT e.id, (SELECT count(*) FROM stacks s WHERE s.environment_id = e.id) AS "left!"
+           FROM environments e WHERE e.state = 'removing'"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.left)).collect())
+}
+
+/// Removes an environment whose stacks are gone; false when another replica has done it.
+pub(super) async fn delete_removed(db: &PgPool, id: Uuid) -> sqlx::Result<bool> {
+    let gone = sqlx::query!(
+        "DELETE FROM environments e WHERE id = $1 AND state = 'removing'
+             AND NOT EXISTS (SELECT FROM stacks s WHERE s.environment_id = e.id)",
+        id
+    )
+    .execute(db)
+    .await?;
+    Ok(gone.rows_affected() == 1)
+}
+
 pub(super) async fn members(db: &PgPool, id: Uuid) -> sqlx::Result<Vec<Member>> {
     let rows = sqlx::query!(
         "SELECT p.id, p.kind, p.provider, p.name, p.login, m.role, m.created_at
