@@ -34,6 +34,7 @@ const IMAGES: &[Image] = &[
         page: "",
         changes: &[SLEEP, "HEALTHCHECK --interval=1s --retries=2 CMD false"],
     },
+    Image { name: "drover-test/crash:1", page: "", changes: &[r#"CMD ["false"]"#] },
 ];
 /// Answers `version N` on 8080.
 const WEB: &[&str] = &["EXPOSE 8080", r#"CMD ["httpd", "-f", "-p", "8080", "-h", "/www"]"#];
@@ -47,7 +48,12 @@ pub struct Docker {
 impl Docker {
     /// The tests' engine, with the images in it.
     pub async fn start() -> Self {
-        let docker = Self { socket: setting("DROVER_TEST_DOCKER") };
+        Self::at(setting("DROVER_TEST_DOCKER")).await
+    }
+
+    /// The engine on this socket, with the images in it.
+    pub async fn at(socket: String) -> Self {
+        let docker = Self { socket };
         let ready = docker.clone();
         tokio::task::spawn_blocking(move || ready.make_images()).await.unwrap();
         docker

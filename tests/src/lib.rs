@@ -4,18 +4,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod browser;
+mod certificates;
 mod client;
 mod database;
 mod docker;
+mod engine;
 mod events;
 mod fake_docker;
 mod proxy;
 mod server;
 
 pub use browser::Browser;
+pub use certificates::Certificates;
 pub use client::{Answer, Client};
 pub use database::Database;
 pub use docker::Docker;
+pub use engine::Engine;
 pub use events::{Events, Message};
 pub use fake_docker::{Failure, FakeDocker};
 pub use proxy::Proxy;

@@ -1,11 +1,7 @@
 //! Hosts and all that is on them, against real Docker Engines: over a socket, and over TCP with
 //! mutual TLS.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use axum::http::Method;
 use drover_api::{
@@ -14,10 +10,9 @@ use drover_api::{
     OperationKind, OperationState, ProcessList, PrunePreview, RemovedHost, Role, StatsMessage,
     Topic, Volume,
 };
-use drover_tests::{Answer, Client, Docker, TestServer, assert_no_secret, eventually};
+use drover_tests::{Answer, Client, Docker, Engine, TestServer, assert_no_secret, eventually};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
@@ -728,217 +723,9 @@ async fn every_replica_watches_every_host() {
     seen("it has let go of the host", &|list| list.total == 0).await;
 }
 
-/// Certificates made by openssl, in a folder that ends with the test.
-struct Certificates {
-    folder: TempDir,
-}
-
-impl Certificates {
-    fn make() -> Self {
-        let this = Self { folder: TempDir::with_prefix("drover-tls-").unwrap() };
-        this.authority("ca");
-        this.authority("other-ca");
-        this.leaf("server", "ca", "serverAuth", "IP:127.0.0.1,DNS:localhost");
-        this.leaf("misnamed", "ca", "serverAuth", "DNS:elsewhere.test");
-        this.leaf("client", "ca", "clientAuth", "DNS:client");
-        this.leaf("stranger", "other-ca", "clientAuth", "DNS:client");
-        this
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap()
-    }
-
-    fn openssl(&self, arguments: &[&str]) {
-        let output = Command::new("openssl")
-            .current_dir(self.folder.path())
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn authority(&self, name: &str) {
-        let (key, certificate) = (format!("{name}.key"), format!("{name}.pem"));
-        self.openssl(&[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            &format!("/CN={name}"),
-            "-keyout",
-            &key,
-            "-out",
-            &certificate,
-        ]);
-    }
-
-    fn leaf(&self, name: &str, authority: &str, usage: &str, names: &str) {
-        std::fs::write(
-            self.path("extensions"),
-            format!("subjectAltName={names}\nextendedKeyUsage={usage}\n"),
-        )
-        .unwrap();
-        let file = |extension: &str| format!("{name}.{extension}");
-        self.openssl(&[
-            "req",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-subj",
-            &format!("/CN={name}"),
-            "-keyout",
-            &file("key"),
-            "-out",
-            &file("csr"),
-        ]);
-        self.openssl(&[
-            "x509",
-            "-req",
-            "-days",
-            "2",
-            "-in",
-            &file("csr"),
-            "-CA",
-            &format!("{authority}.pem"),
-            "-CAkey",
-            &format!("{authority}.key"),
-            "-CAcreateserial",
-            "-extfile",
-            "extensions",
-            "-out",
-            &file("pem"),
-        ]);
-    }
-
-    fn credentials(&self, ca: &str, client: &str) -> Value {
-        json!({
-            "ca": self.read(&format!("{ca}.pem")),
-            "certificate": self.read(&format!("{client}.pem")),
-            "key": self.read(&format!("{client}.key")),
-        })
-    }
-}
-
-/// A Docker Engine of the test's own that listens on TCP with mutual TLS.
-struct TlsEngine {
-    folder: TempDir,
-    port: u16,
-    certificates: Certificates,
-    process: Option<Child>,
-}
-
-impl TlsEngine {
-    async fn start(server_certificate: &str) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut engine = Self {
-            folder: TempDir::with_prefix("drover-dockerd-").unwrap(),
-            port,
-            certificates: Certificates::make(),
-            process: None,
-        };
-        engine.run(server_certificate).await;
-        engine
-    }
-
-    fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    fn bridge(&self) -> String {
-        format!("drover{}", self.port)
-    }
-
-    /// An address for the bridge that no other has.
-    fn gateway(&self) -> String {
-        format!("10.{}.{}.1/24", 128 + self.port / 256 % 64, self.port % 256)
-    }
-
-    fn socket(&self) -> String {
-        format!("unix://{}", self.folder.path().join("docker.sock").display())
-    }
-
-    async fn run(&mut self, certificate: &str) {
-        // Without a bridge of its own it would take over the other engine's, and with none at all
-        // it would remove that.
-        let (bridge, gateway) = (self.bridge(), self.gateway());
-        ip(&["link", "add", "name", &bridge, "type", "bridge"]);
-        ip(&["address", "add", &gateway, "dev", &bridge]);
-        ip(&["link", "set", &bridge, "up"]);
-        let folder = |name: &str| self.folder.path().join(name).display().to_string();
-        let file = |name: String| self.certificates.path(&name).display().to_string();
-        let log = std::fs::File::create(self.folder.path().join("log")).unwrap();
-        let process = Command::new("dockerd")
-            .args(["--data-root", &folder("data"), "--exec-root", &folder("exec")])
-            .args(["--pidfile", &folder("pid"), "--host", &self.socket()])
-            .args(["--host", &format!("tcp://{}", self.address()), "--tlsverify"])
-            .args(["--tlscacert", &file("ca.pem".into())])
-            .args(["--tlscert", &file(format!("{certificate}.pem"))])
-            .args(["--tlskey", &file(format!("{certificate}.key"))])
-            .args(["--bridge", &bridge, "--iptables=false", "--ip-masq=false"])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        self.process = Some(process);
-        eventually("dockerd is up", Duration::from_secs(30), async || {
-            self.docker(&["version"]).status.success().then_some(())
-        })
-        .await;
-    }
-
-    fn docker(&self, arguments: &[&str]) -> std::process::Output {
-        Command::new("docker").args(["--host", &self.socket()]).args(arguments).output().unwrap()
-    }
-
-    /// Ends it as an administrator of the machine would.
-    async fn stop(&mut self) {
-        let mut process = self.process.take().unwrap();
-        let _ = Command::new("kill").arg(process.id().to_string()).status();
-        eventually("dockerd ends", Duration::from_secs(30), async || process.try_wait().unwrap())
-            .await;
-    }
-}
-
-/// Fails for what is there or gone already.
-fn ip(arguments: &[&str]) {
-    let _ = Command::new("ip").args(arguments).stderr(Stdio::null()).status();
-}
-
-impl Drop for TlsEngine {
-    fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let _ = Command::new("kill").arg(process.id().to_string()).status();
-            let _ = process.wait();
-        }
-        ip(&["link", "delete", &self.bridge()]);
-        // Layers may be mounted still.
-        let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-        let own = |line: &&str| line.contains(&*self.folder.path().to_string_lossy());
-        for line in mounts.lines().filter(own) {
-            if let Some(path) = line.split(' ').nth(1) {
-                let _ = Command::new("umount").arg("-l").arg(Path::new(path)).status();
-            }
-        }
-    }
-}
-
 #[tokio::test]
 async fn what_is_wrong_with_a_connection_is_named() {
-    let engine = TlsEngine::start("server").await;
+    let engine = Engine::start("server").await;
     let server = TestServer::start().await;
     let admin = server.admin().await;
     let environment = server.default_environment().await.id;
@@ -981,7 +768,7 @@ async fn what_is_wrong_with_a_connection_is_named() {
     assert!(message.contains("Docker's TLS port"), "{message}");
     drop(engine);
 
-    let engine = TlsEngine::start("misnamed").await;
+    let engine = Engine::start("misnamed").await;
     let body = json!({
         "name": "", "endpoint": { "kind": "tcp", "address": engine.address() },
         "tls": engine.certificates.credentials("ca", "client"),
@@ -995,7 +782,7 @@ async fn what_is_wrong_with_a_connection_is_named() {
 
 #[tokio::test]
 async fn a_host_over_tls_survives_a_restart_of_its_engine() {
-    let mut engine = TlsEngine::start("server").await;
+    let mut engine = Engine::start("server").await;
     let server = TestServer::start().await;
     let admin = server.admin().await;
     let environment = server.default_environment().await.id;

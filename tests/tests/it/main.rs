@@ -5,4 +5,5 @@ mod access;
 mod api;
 mod hosts;
 mod session;
+mod stacks;
 mod start;
