@@ -70,6 +70,8 @@ pub struct AppState {
     pub cattle: Cattle,
     /// The hosts, and what is on them.
     pub hosts: Hosts,
+    /// The projects of stacks, as they were read.
+    pub projects: stacks::Projects,
     /// Prometheus metrics.
     pub metrics: PrometheusHandle,
     /// The OpenAPI document, as JSON.
@@ -88,6 +90,7 @@ impl App {
             events: Bus::new(db.clone()),
             cattle: Cattle::default(),
             hosts: Hosts::new(),
+            projects: stacks::Projects::default(),
             openapi: openapi::document(),
             started_at: OffsetDateTime::now_utc(),
             settings,

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use routes::router;
-pub use store::{OpenOperation, get, is_open, last_error, open_for, open_of_kind};
+pub use store::{OpenOperation, get, is_open, last_error, open_for, open_in, open_of_kind};
 
 use crate::{access::Caller, app::App, error::Result, events};
 

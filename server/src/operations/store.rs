@@ -175,6 +175,23 @@ pub async fn open_for(db: &PgPool, target: Uuid) -> sqlx::Result<Option<OpenOper
         .transpose()
 }
 
+/// The open operations of an environment, by target.
+pub async fn open_in(db: &PgPool, environment: Uuid) -> sqlx::Result<Vec<(Uuid, OpenOperation)>> {
+    let rows = sqlx::query!(
+        "SELECT target_id, id, kind, input FROM operations
+         WHERE environment_id = $1 AND state IN ('queued', 'running') ORDER BY id",
+        environment
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let open = OpenOperation { id: row.id, kind: parse(&row.kind)?, input: row.input };
+            Ok((row.target_id, open))
+        })
+        .collect()
+}
+
 /// Whether it has not ended yet.
 pub async fn is_open(db: &PgPool, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(

@@ -8,13 +8,15 @@ mod routes;
 mod store;
 mod summary;
 mod upgrade;
+mod view;
 
 pub use compile::{Wanted, WantedFile};
 pub use model::{Desired, StackRow};
 pub use rollout::{rollout_failed, rollout_succeeded};
-pub(crate) use routes::all;
 pub use routes::{describe, router};
 pub use store::{
     delete as delete_row, find as find_row, in_active_environments, names, remove_all, wanted,
 };
 pub use summary::{ServiceStanding, Standing};
+pub use view::Projects;
+pub(crate) use view::all;

@@ -61,6 +61,9 @@ pub struct StackRow {
     pub scales: IndexMap<String, u32>,
     /// How often people asked for new containers, by service.
     pub generations: IndexMap<String, u32>,
+    /// Why services are not as they should be, by service; under the empty name, why the stack
+    /// is not.
+    pub problems: IndexMap<String, String>,
     /// On removal: take the volumes along.
     pub remove_volumes: bool,
     /// On removal: leave what is on hosts that cannot be reached.

@@ -24,6 +24,7 @@ struct Row {
     outcome: Option<String>,
     scales: Json<IndexMap<String, u32>>,
     generations: Json<IndexMap<String, u32>>,
+    problems: Json<IndexMap<String, String>>,
     remove_volumes: bool,
     force_remove: bool,
     created_at: OffsetDateTime,
@@ -46,6 +47,7 @@ impl From<Row> for StackRow {
             outcome: row.outcome,
             scales: row.scales.0,
             generations: row.generations.0,
+            problems: row.problems.0,
             remove_volumes: row.remove_volumes,
             force_remove: row.force_remove,
             created_at: row.created_at,
@@ -65,7 +67,8 @@ async fn select(
         r#"SELECT s.id, s.environment_id, s.name, s.description, s.desired, s.revision,
                s.catalog_id, s.template, r.template_version AS "template_version?",
                r.outcome AS "outcome?", s.scales AS "scales: Json<IndexMap<String, u32>>",
-               s.generations AS "generations: Json<IndexMap<String, u32>>", s.remove_volumes,
+               s.generations AS "generations: Json<IndexMap<String, u32>>",
+               s.problems AS "problems: Json<IndexMap<String, String>>", s.remove_volumes,
                s.force_remove, s.created_at, s.updated_at, s.version
            FROM stacks s
            LEFT JOIN stack_revisions r ON r.stack_id = s.id AND r.revision = s.revision
@@ -390,15 +393,4 @@ pub async fn wanted(app: &App, row: &StackRow) -> Result<Wanted> {
         .pop()
         .ok_or_else(|| crate::error::Error::internal("a stack without its revision"))?;
     Wanted::compile(app, row, &revision).await
-}
-
-/// Why services are not as they should be, by service.
-pub(super) async fn problems(db: &PgPool, id: Uuid) -> sqlx::Result<IndexMap<String, String>> {
-    let row = sqlx::query_scalar!(
-        r#"SELECT problems AS "problems: Json<IndexMap<String, String>>" FROM stacks WHERE id = $1"#,
-        id
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|problems| problems.0).unwrap_or_default())
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use drover_api::{ContainerState, Health, Service, StackState};
 use drover_compose::Project;
-use indexmap::IndexMap;
 use uuid::Uuid;
 
 use super::model::{Desired, StackRow};
@@ -56,7 +55,6 @@ pub(super) fn sum_up(
     row: &StackRow,
     project: Option<&Project>,
     containers: &[Arc<Entry>],
-    problems: &IndexMap<String, String>,
     open: Option<OpenWork>,
 ) -> Standing {
     let services: Vec<ServiceStanding> = project
@@ -107,7 +105,7 @@ pub(super) fn sum_up(
                     None => StackState::Degraded,
                 },
             };
-            let reason = problems.get(name).cloned().filter(|_| state != StackState::Running);
+            let reason = row.problems.get(name).cloned().filter(|_| state != StackState::Running);
             ServiceStanding { name: name.clone(), state, reason, scale, running, healthy }
         })
         .collect();
@@ -125,7 +123,8 @@ pub(super) fn sum_up(
             None => StackState::Degraded,
         },
     };
-    let reason = problems
+    let reason = row
+        .problems
         .iter()
         .next()
         .map(

@@ -78,14 +78,19 @@ impl Worker {
                 })
             })
             .collect();
-        for (id, (_, fresh)) in &memory.fresh {
-            match seen.iter_mut().find(|seen| seen.id == *id) {
-                // The index is behind: it was started since.
-                Some(seen) if seen.state == ContainerState::Created => seen.state = fresh.state,
-                Some(_) => {}
-                None => seen.push(fresh.clone()),
+        memory.fresh.retain(|id, (_, fresh)| match seen.iter_mut().find(|seen| seen.id == *id) {
+            // The index is behind: it was started since.
+            Some(seen) if seen.state == ContainerState::Created => {
+                seen.state = fresh.state;
+                true
             }
-        }
+            // From here on the index is right, also when it no longer shows it.
+            Some(_) => false,
+            None => {
+                seen.push(fresh.clone());
+                true
+            }
+        });
         for container in &mut seen {
             memory.seen_since.entry(container.id.clone()).or_insert(now);
             if container.state == ContainerState::Running {
