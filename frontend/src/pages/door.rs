@@ -44,7 +44,7 @@ fn Door(#[prop(into)] title: String, children: Children) -> impl IntoView {
             </div>
             <div class="door-foot">
                 <Menu label=words.language class="btn btn-ghost btn-small" items=languages>
-                    <span>{language.get().name()}</span>
+                    <span>{move || language.get().name()}</span>
                 </Menu>
                 {move || {
                     let (glyph, next) = if theme.dark() { (Glyph::Sun, Theme::Light) } else { (Glyph::Moon, Theme::Dark) };
@@ -161,18 +161,20 @@ pub fn SetUp() -> impl IntoView {
             </Door>
         }
         .into_any(),
-        SessionState::SetupRequired => view! { <SetUpForm /> }.into_any(),
+        SessionState::SetupRequired => {
+            // Behind the `#`, so that it stays out of logs and of the `Referer` header.
+            let hash = hash.get();
+            let token = hash.trim_start_matches('#').strip_prefix("token=").unwrap_or_default();
+            view! { <SetUpForm given=token.to_owned() /> }.into_any()
+        }
     }
     }
 }
 
 #[component]
-fn SetUpForm() -> impl IntoView {
+fn SetUpForm(given: String) -> impl IntoView {
     let words = &t().account;
     let session = use_session();
-    // Behind the `#`, so that it stays out of logs and of the `Referer` header.
-    let hash = use_location().hash.get_untracked();
-    let given = hash.trim_start_matches('#').strip_prefix("token=").unwrap_or_default().to_owned();
     let has_token = !given.is_empty();
     let form = Form::new();
     let token = RwSignal::new(given);
