@@ -35,7 +35,9 @@ impl<const N: usize> History<N> {
     /// Adds the newest values.
     pub fn push(self, at: f64, values: [f64; N]) {
         self.points.try_update(|points| {
-            points.push((at, values));
+            // Usually the newest; an earlier history may come later.
+            let place = points.partition_point(|point| point.0 <= at);
+            points.insert(place, (at, values));
             let surplus = points.len().saturating_sub(self.keep);
             points.drain(..surplus);
         });

@@ -717,9 +717,12 @@ pub fn labels_of<C: FromIterator<(String, String)>>(rows: RwSignal<Vec<LabelRow>
 /// A search box: sets `value` shortly after the last key.
 #[component]
 pub fn SearchBox(
-    /// What is searched, for screen readers and while empty.
+    /// What is searched, for screen readers.
     #[prop(into)]
     label: String,
+    /// Shown while empty; the label when left out.
+    #[prop(optional)]
+    placeholder: Option<&'static str>,
     /// What is searched for.
     value: RwSignal<String>,
 ) -> impl IntoView {
@@ -733,7 +736,7 @@ pub fn SearchBox(
                <input
                    class="input"
                    type="search"
-                   placeholder=label.clone()
+                   placeholder=placeholder.map_or_else(|| label.clone(), str::to_owned)
                    aria-label=label
                    autocomplete="off"
                    spellcheck="false"

@@ -497,8 +497,9 @@ fn table(
     }
     follow(&core, rows, view, generation, asked, fetch.clone());
 
-    let count =
-        move || rows.with(|rows| (rows.total > 0).then(|| plural(rows.total as u64, t().common.rows)));
+    let count = move || {
+        rows.with(|rows| (rows.total > 0).then(|| plural(rows.total as u64, t().common.rows)))
+    };
     let retry = {
         let fetch = fetch.clone();
         move || untrack(|| fetch(0))
@@ -545,7 +546,7 @@ fn table(
     };
     let search = core
         .search
-        .then(|| view! { <SearchBox label=format!("{} · {}", t().common.search, label) value=q /> });
+        .then(|| view! { <SearchBox label=format!("{} · {}", t().common.search, label) placeholder=t().common.search value=q /> });
     let selection =
         core.selected.map(|selected| selection_bar(selected, core.selection_actions.clone()));
     view! {

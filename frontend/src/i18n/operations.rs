@@ -4,7 +4,7 @@ texts! {
         title: "Operations", "操作记录";
         text: "Installs, upgrades and other long work: how far it is and how it ended.", "安装、升级等耗时操作的进度与结果。";
         operation: "Operation", "操作";
-        target: "Of", "对象";
+        target: "Target", "对象";
         progress: "Progress", "进度";
         by: "By", "发起人";
         by_drover: "Drover", "Drover";

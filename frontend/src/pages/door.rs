@@ -143,6 +143,7 @@ pub fn SetUp() -> impl IntoView {
         }
     });
     let words = &t().account;
+    let hash = use_location().hash;
     move || {
         match session.state() {
         SessionState::Loading | SessionState::SignedIn(_) => view! { <Splash /> }.into_any(),

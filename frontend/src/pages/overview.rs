@@ -1,7 +1,8 @@
 use std::collections::VecDeque;
 
 use drover_api::{
-    Change, Container, Event, List, Operation, Overview, Permission, StateCount, Topic,
+    Change, Container, Event, HostUsageHistory, List, Operation, Overview, Permission, StateCount,
+    Topic,
 };
 use leptos::prelude::*;
 
@@ -25,7 +26,15 @@ pub fn OverviewPage() -> impl IntoView {
     let env = use_env();
     let overview = Remote::new(move || api::get(env.api("overview")).json::<Overview>())
         .live(&[Topic::Container, Topic::Host, Topic::Stack], |_| true);
+    // What was in use before the page was opened, then what is as it changes.
+    let before = Remote::new(move || api::get(env.api("usage")).json::<HostUsageHistory>());
     let history = History::<2>::new(600);
+    Effect::new(move || {
+        let Some(before) = before.get() else { return };
+        for usage in before.items {
+            history.push(usage.at.unix_ms() as f64, [usage.cpu, usage.memory as f64]);
+        }
+    });
     Effect::new(move || {
         if let Some(now) = overview.get() {
             history.push(format::now_ms(), [now.cpu_used, now.memory_used as f64]);
@@ -257,6 +266,11 @@ fn Happening(env: Env) -> impl IntoView {
     let number = StoredValue::new(0_u32);
     use_live(move |event| {
         let Some(mut happened) = event.and_then(|event| happened(env, event)) else { return };
+        // The same once more: progress within a state.
+        let same = |last: &Happened| last.href == happened.href && last.what == happened.what;
+        if feed.with_untracked(|feed| feed.front().is_some_and(same)) {
+            return;
+        }
         number.update_value(|number| *number += 1);
         happened.number = number.get_value();
         feed.update(|feed| {

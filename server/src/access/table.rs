@@ -118,6 +118,7 @@ pub const RULES: &[Rule] = &[
     write("PUT", "/v1/environments/{environment_id}/members", In(ManageEnvironment), "member.set"),
     write("DELETE", "/v1/environments/{environment_id}/members/{principal_id}", In(ManageEnvironment), "member.remove"),
     read("/v1/environments/{environment_id}/overview", In(View)),
+    read("/v1/environments/{environment_id}/usage", In(View)),
     write("DELETE", "/v1/environments/{environment_id}", In(ManageEnvironment), "environment.delete"),
     // operations
     read("/v1/environments/{environment_id}/operations", In(View)),
