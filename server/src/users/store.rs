@@ -143,8 +143,13 @@ pub(super) async fn delete(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> 
     Ok(())
 }
 
-/// Whether an active administrator with a password is left: the last one must stay.
+/// Names the lock of all who may take an administrator away.
+const LAST_ADMIN: i64 = 0x6c61_7374;
+
+/// Whether an active administrator with a password is left: the last one must stay. Of two
+/// transactions that take one away at once, the later waits here for the end of the other.
 pub(super) async fn has_active_admin(tx: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", LAST_ADMIN).execute(&mut *tx).await?;
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM users WHERE global_role = 'admin' AND state = 'active'
                AND password_hash IS NOT NULL) AS "exists!""#
