@@ -2,29 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use axum::{
-    extract::State,
-    http::{HeaderMap, StatusCode},
-};
 use drover_api::{OperationKind, ScaleService, StackOperation, UpdateStack};
 use drover_compose::Service;
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use super::{
-    Revise, accepted, begin, check::checked_project, check_description, not_removing, revise, row,
+    check::checked_project,
+    check_description,
+    target::{Accepted, Revise, Target},
 };
 use crate::{
-    access::{Caller, EnvironmentAccess},
     app::App,
-    audit::Note,
     catalog,
     error::{Error, Result},
     extract::{IfMatch, Json, Path, Query},
     stacks::{
         compile,
-        model::{Desired, StackRow},
+        model::Desired,
         store::{self, NewRevision},
         upgrade, view,
     },
@@ -49,21 +44,14 @@ pub(super) fn router() -> OpenApiRouter<App> {
     params(("environment_id" = Uuid, Path), ("stack_id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 202, body = StackOperation)))]
 async fn update(
-    State(app): State<App>,
-    caller: Caller,
-    access: EnvironmentAccess,
-    path: Path<(Uuid, Uuid)>,
+    target: Target,
     if_match: IfMatch,
-    note: Note,
     Json(input): Json<UpdateStack>,
-) -> Result<(StatusCode, HeaderMap, Json<StackOperation>)> {
-    let Path((_, id)) = path;
-    let row = row(&app, access.id, id).await?;
-    not_removing(&row)?;
-    note.target(id, &row.name);
+) -> Result<Accepted> {
+    target.stays()?;
     check_description(input.description.as_deref().unwrap_or_default())?;
-    let now = view::revision(&app, &row).await?;
-    let mut values = compile::variables(&app, &now)?;
+    let now = view::revision(&target.app, &target.row).await?;
+    let mut values = compile::variables(&target.app, &now)?;
     let mut secret: BTreeSet<String> = now.secret_names.iter().cloned().collect();
     for (name, value) in input.variables {
         match value {
@@ -78,9 +66,9 @@ async fn update(
     }
     secret.extend(input.secret_variables);
     let compose = input.compose.unwrap_or(now.compose);
-    checked_project(access, &compose, &values)?;
+    checked_project(target.access, &compose, &values)?;
     let (variables, secret_variables, secret_names) =
-        upgrade::seal(&app, catalog::Answers { values, secret })?;
+        upgrade::seal(&target.app, catalog::Answers { values, secret })?;
     let new = NewRevision {
         compose,
         variables,
@@ -96,8 +84,8 @@ async fn update(
         description: input.description.as_deref(),
         pull: input.pull,
     };
-    let operation = revise(&app, &caller, &row, if_match, change).await?;
-    accepted(&app, operation).await
+    let operation = target.revise(if_match, change).await?;
+    target.accepted(operation).await
 }
 
 /// How to remove a stack.
@@ -116,56 +104,36 @@ struct RemoveQuery {
 #[utoipa::path(delete, path = "/v1/environments/{environment_id}/stacks/{stack_id}", tag = "stacks",
     params(("environment_id" = Uuid, Path), ("stack_id" = Uuid, Path), RemoveQuery),
     responses((status = 202, body = StackOperation)))]
-async fn remove(
-    State(app): State<App>,
-    caller: Caller,
-    access: EnvironmentAccess,
-    path: Path<(Uuid, Uuid)>,
-    Query(query): Query<RemoveQuery>,
-    note: Note,
-) -> Result<(StatusCode, HeaderMap, Json<StackOperation>)> {
-    let Path((_, id)) = path;
-    let row = row(&app, access.id, id).await?;
-    note.target(id, &row.name);
-    note.detail("volumes", query.volumes);
-    let mut tx = app.db.begin().await?;
-    store::set_desired(&mut tx, id, Desired::Removed, query.volumes, query.force).await?;
-    let operation = begin(&mut tx, &caller, &row, OperationKind::Remove, false).await?;
+async fn remove(target: Target, Query(query): Query<RemoveQuery>) -> Result<Accepted> {
+    target.note.detail("volumes", query.volumes);
+    let mut tx = target.app.db.begin().await?;
+    store::set_desired(&mut tx, target.row.id, Desired::Removed, query.volumes, query.force)
+        .await?;
+    let operation = target.begin(&mut tx, OperationKind::Remove, false).await?;
     tx.commit().await?;
-    accepted(&app, operation).await
+    target.accepted(operation).await
 }
 
 async fn change_desired(
-    app: &App,
-    caller: &Caller,
-    row: &StackRow,
+    target: &Target,
     desired: Desired,
     kind: OperationKind,
-) -> Result<(StatusCode, HeaderMap, Json<StackOperation>)> {
-    not_removing(row)?;
-    let mut tx = app.db.begin().await?;
-    store::set_desired(&mut tx, row.id, desired, false, false).await?;
-    store::retry(&mut tx, row.id).await?;
-    let operation = begin(&mut tx, caller, row, kind, false).await?;
+) -> Result<Accepted> {
+    target.stays()?;
+    let mut tx = target.app.db.begin().await?;
+    store::set_desired(&mut tx, target.row.id, desired, false, false).await?;
+    store::retry(&mut tx, target.row.id).await?;
+    let operation = target.begin(&mut tx, kind, false).await?;
     tx.commit().await?;
-    accepted(app, operation).await
+    target.accepted(operation).await
 }
 
 /// Start a stopped stack
 #[utoipa::path(post, path = "/v1/environments/{environment_id}/stacks/{stack_id}/start",
     tag = "stacks", params(("environment_id" = Uuid, Path), ("stack_id" = Uuid, Path)),
     responses((status = 202, body = StackOperation)))]
-async fn start(
-    State(app): State<App>,
-    caller: Caller,
-    access: EnvironmentAccess,
-    path: Path<(Uuid, Uuid)>,
-    note: Note,
-) -> Result<(StatusCode, HeaderMap, Json<StackOperation>)> {
-    let Path((_, id)) = path;
-    let row = row(&app, access.id, id).await?;
-    note.target(id, &row.name);
-    change_desired(&app, &caller, &row, Desired::Running, OperationKind::Start).await
+async fn start(target: Target) -> Result<Accepted> {
+    change_desired(&target, Desired::Running, OperationKind::Start).await
 }
 
 /// Stop a stack
@@ -174,17 +142,8 @@ async fn start(
 #[utoipa::path(post, path = "/v1/environments/{environment_id}/stacks/{stack_id}/stop",
     tag = "stacks", params(("environment_id" = Uuid, Path), ("stack_id" = Uuid, Path)),
     responses((status = 202, body = StackOperation)))]
-async fn stop(
-    State(app): State<App>,
-    caller: Caller,
-    access: EnvironmentAccess,
-    path: Path<(Uuid, Uuid)>,
-    note: Note,
-) -> Result<(StatusCode, HeaderMap, Json<StackOperation>)> {
-    let Path((_, id)) = path;
-    let row = row(&app, access.id, id).await?;
-    note.target(id, &row.name);
-    change_desired(&app, &caller, &row, Desired::Stopped, OperationKind::Stop).await
+async fn stop(target: Target) -> Result<Accepted> {
+    change_desired(&target, Desired::Stopped, OperationKind::Stop).await
 }
 
 /// Deploy again
@@ -193,17 +152,8 @@ async fn stop(
 #[utoipa::path(post, path = "/v1/environments/{environment_id}/stacks/{stack_id}/deploy",
     tag = "stacks", params(("environment_id" = Uuid, Path), ("stack_id" = Uuid, Path)),
     responses((status = 202, body = StackOperation)))]
-async fn deploy(
-    State(app): State<App>,
-    caller: Caller,
-    access: EnvironmentAccess,
-    path: Path<(Uuid, Uuid)>,
-    note: Note,
-) -> Result<(StatusCode, HeaderMap, Json<StackOperation>)> {
-    let Path((_, id)) = path;
-    let row = row(&app, access.id, id).await?;
-    note.target(id, &row.name);
-    change_desired(&app, &caller, &row, Desired::Running, OperationKind::Upgrade).await
+async fn deploy(target: Target) -> Result<Accepted> {
+    change_desired(&target, Desired::Running, OperationKind::Upgrade).await
 }
 
 /// How to restart.
@@ -215,19 +165,13 @@ struct RestartQuery {
     pull: bool,
 }
 
-async fn renew(
-    app: &App,
-    caller: &Caller,
-    row: &StackRow,
-    services: &[String],
-    pull: bool,
-) -> Result<(StatusCode, HeaderMap, Json<StackOperation>)> {
-    not_removing(row)?;
-    let mut tx = app.db.begin().await?;
-    store::renew(&mut tx, row.id, services).await?;
-    let operation = begin(&mut tx, caller, row, OperationKind::Restart, pull).await?;
+async fn renew(target: &Target, services: &[String], pull: bool) -> Result<Accepted> {
+    target.stays()?;
+    let mut tx = target.app.db.begin().await?;
+    store::renew(&mut tx, target.row.id, services).await?;
+    let operation = target.begin(&mut tx, OperationKind::Restart, pull).await?;
     tx.commit().await?;
-    accepted(app, operation).await
+    target.accepted(operation).await
 }
 
 /// Restart a stack
@@ -236,24 +180,20 @@ async fn renew(
 #[utoipa::path(post, path = "/v1/environments/{environment_id}/stacks/{stack_id}/restart",
     tag = "stacks", params(("environment_id" = Uuid, Path), ("stack_id" = Uuid, Path), RestartQuery),
     responses((status = 202, body = StackOperation)))]
-async fn restart(
-    State(app): State<App>,
-    caller: Caller,
-    access: EnvironmentAccess,
-    path: Path<(Uuid, Uuid)>,
-    Query(query): Query<RestartQuery>,
-    note: Note,
-) -> Result<(StatusCode, HeaderMap, Json<StackOperation>)> {
-    let Path((_, id)) = path;
-    let row = row(&app, access.id, id).await?;
-    note.target(id, &row.name);
-    let project = view::project(&app, &row).await?;
+async fn restart(target: Target, Query(query): Query<RestartQuery>) -> Result<Accepted> {
+    let project = view::project(&target.app, &target.row).await?;
     let services: Vec<String> = project.iter().flat_map(|p| p.services.keys().cloned()).collect();
-    renew(&app, &caller, &row, &services, query.pull).await
+    renew(&target, &services, query.pull).await
 }
 
-async fn known_service(app: &App, row: &StackRow, service: &str) -> Result<Service> {
-    let project = view::project(app, row).await?;
+/// The part of a path that names a service.
+#[derive(Debug, Deserialize)]
+struct ServicePath {
+    service: String,
+}
+
+async fn known_service(target: &Target, service: &str) -> Result<Service> {
+    let project = view::project(&target.app, &target.row).await?;
     project
         .and_then(|project| project.services.get(service).cloned())
         .ok_or_else(|| Error::not_found("service"))
@@ -266,19 +206,13 @@ async fn known_service(app: &App, row: &StackRow, service: &str) -> Result<Servi
     params(("environment_id" = Uuid, Path), ("stack_id" = Uuid, Path), ("service" = String, Path), RestartQuery),
     responses((status = 202, body = StackOperation)))]
 async fn restart_service(
-    State(app): State<App>,
-    caller: Caller,
-    access: EnvironmentAccess,
-    path: Path<(Uuid, Uuid, String)>,
+    target: Target,
+    Path(ServicePath { service }): Path<ServicePath>,
     Query(query): Query<RestartQuery>,
-    note: Note,
-) -> Result<(StatusCode, HeaderMap, Json<StackOperation>)> {
-    let Path((_, id, service)) = path;
-    let row = row(&app, access.id, id).await?;
-    note.target(id, &row.name);
-    note.detail("service", service.as_str());
-    known_service(&app, &row, &service).await?;
-    renew(&app, &caller, &row, &[service], query.pull).await
+) -> Result<Accepted> {
+    target.note.detail("service", service.as_str());
+    known_service(&target, &service).await?;
+    renew(&target, &[service], query.pull).await
 }
 
 /// Scale a service
@@ -288,31 +222,25 @@ async fn restart_service(
     params(("environment_id" = Uuid, Path), ("stack_id" = Uuid, Path), ("service" = String, Path)),
     responses((status = 202, body = StackOperation)))]
 async fn scale_service(
-    State(app): State<App>,
-    caller: Caller,
-    access: EnvironmentAccess,
-    path: Path<(Uuid, Uuid, String)>,
-    note: Note,
+    target: Target,
+    Path(ServicePath { service }): Path<ServicePath>,
     Json(input): Json<ScaleService>,
-) -> Result<(StatusCode, HeaderMap, Json<StackOperation>)> {
-    let Path((_, id, service)) = path;
+) -> Result<Accepted> {
     if input.scale > 1000 {
         return Err(Error::invalid_field("scale", "0 to 1,000."));
     }
-    let row = row(&app, access.id, id).await?;
-    not_removing(&row)?;
-    note.target(id, &row.name);
-    note.detail("service", service.as_str());
-    note.detail("scale", input.scale);
-    if known_service(&app, &row, &service).await?.deploy.global {
+    target.stays()?;
+    target.note.detail("service", service.as_str());
+    target.note.detail("scale", input.scale);
+    if known_service(&target, &service).await?.deploy.global {
         return Err(Error::conflict(
             "global_service",
             "A global service runs once on each matching host.",
         ));
     }
-    let mut tx = app.db.begin().await?;
-    store::set_scale(&mut tx, id, &service, input.scale).await?;
-    let operation = begin(&mut tx, &caller, &row, OperationKind::Scale, false).await?;
+    let mut tx = target.app.db.begin().await?;
+    store::set_scale(&mut tx, target.row.id, &service, input.scale).await?;
+    let operation = target.begin(&mut tx, OperationKind::Scale, false).await?;
     tx.commit().await?;
-    accepted(&app, operation).await
+    target.accepted(operation).await
 }

@@ -1,14 +1,16 @@
 //! Installing stacks.
 
-use axum::{
-    extract::State,
-    http::{HeaderMap, StatusCode},
-};
+use axum::extract::State;
 use drover_api::{CreateStack, FieldError, OperationKind, StackOperation, StackSource};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{Target, accepted, begin, check::checked_project, check_description, variables_of};
+use super::{
+    check::checked_project,
+    check_description,
+    target::{Accepted, accepted},
+    variables_of,
+};
 use crate::{
     access::{Caller, EnvironmentAccess},
     app::App,
@@ -16,6 +18,7 @@ use crate::{
     catalog,
     error::{Error, Result, is_unique_violation},
     extract::Json,
+    operations::{self, NewOperation},
     stacks::{
         model,
         store::{self, NewRevision, NewStack},
@@ -42,7 +45,7 @@ async fn create(
     access: EnvironmentAccess,
     note: Note,
     Json(input): Json<CreateStack>,
-) -> Result<(StatusCode, HeaderMap, Json<StackOperation>)> {
+) -> Result<Accepted> {
     if let Some(error) = model::check_name(&input.name) {
         return Err(Error::invalid(vec![error]));
     }
@@ -67,8 +70,15 @@ async fn create(
         }
     })?;
     store::add_revision(&mut tx, id, 1, &caller.login, &revision).await?;
-    let target = Target { environment_id: access.id, id, name: &input.name };
-    let operation = begin(&mut tx, &caller, target, OperationKind::Install, false).await?;
+    let new = NewOperation {
+        kind: OperationKind::Install,
+        environment_id: access.id,
+        target_kind: "stack",
+        target_id: id,
+        target_name: &input.name,
+        input: serde_json::json!({}),
+    };
+    let operation = operations::begin(&mut tx, Some(&caller), &new).await?;
     tx.commit().await?;
     note.target(id, &input.name);
     accepted(&app, operation).await

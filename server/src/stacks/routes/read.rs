@@ -5,17 +5,20 @@ use drover_api::{List, RevisionOutcome, Stack, StackDetail, StackRevision, Times
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::row;
 use crate::{
     access::EnvironmentAccess,
     app::App,
-    error::Result,
+    error::{Error, Result},
     extract::{Json, ListQuery, Path, Query, SortKey, etag},
-    stacks::{store, summary, view},
+    stacks::{model::StackRow, store, summary, view},
 };
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(revisions))
+}
+
+async fn find(app: &App, access: EnvironmentAccess, id: Uuid) -> Result<StackRow> {
+    store::get(&app.db, access.id, id).await?.ok_or_else(|| Error::not_found("stack"))
 }
 
 /// List stacks
@@ -56,7 +59,7 @@ async fn get(
     path: Path<(Uuid, Uuid)>,
 ) -> Result<(HeaderMap, Json<StackDetail>)> {
     let Path((_, id)) = path;
-    let row = row(&app, access.id, id).await?;
+    let row = find(&app, access, id).await?;
     let revision = view::revision(&app, &row).await?;
     let project = view::project(&app, &row).await?;
     let (stack, standing) = view::stack(&app, &row).await?;
@@ -84,7 +87,7 @@ async fn revisions(
     path: Path<(Uuid, Uuid)>,
 ) -> Result<Json<List<StackRevision>>> {
     let Path((_, id)) = path;
-    let row = row(&app, access.id, id).await?;
+    let row = find(&app, access, id).await?;
     let revisions = store::revisions(&app.db, row.id, None).await?;
     let items = revisions.into_iter().map(|revision| StackRevision {
         revision: revision.revision,
