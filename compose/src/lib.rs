@@ -14,7 +14,7 @@ mod model;
 mod read;
 mod takeover;
 mod units;
-mod yaml;
+pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use interpolate::{VariableUse, Variables};

@@ -13,34 +13,46 @@ const MOST_NODES: usize = 100_000;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Node {
+pub struct Node {
+    /// From 1.
     pub line: u32,
+    /// From 1.
     pub column: u32,
+    /// The value.
     pub value: Value,
 }
 
+/// What a [`Node`] holds.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
     /// Text, and whether it stood without quotes (so that `null` and numbers are what they look
     /// like).
     Scalar(String, bool),
+    /// A list.
     List(Vec<Node>),
+    /// A mapping, in the text's order.
     Map(Vec<(Key, Node)>),
 }
 
+/// The key of an entry and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Key {
+pub struct Key {
+    /// From 1.
     pub line: u32,
+    /// From 1.
     pub column: u32,
+    /// The key.
     pub text: String,
 }
 
 impl Node {
+    /// Whether it is empty, or an unquoted `null`.
     pub fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(text, true)
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
+    /// The entries of a mapping; none for anything else.
     pub fn entries(&self) -> &[(Key, Node)] {
         match &self.value {
             Value::Map(entries) => entries,
@@ -48,10 +60,12 @@ impl Node {
         }
     }
 
+    /// The value of a mapping's key.
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|(k, _)| k.text == key).map(|(_, node)| node)
     }
 
+    /// The text of a scalar.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar(text, _) => Some(text),
@@ -80,7 +94,7 @@ fn error(line: usize, column: usize, code: &str, message: impl Into<String>) -> 
 }
 
 /// Reads one document. Positions count from 1.
-pub(crate) fn parse(source: &str) -> Result<Node, Diagnostic> {
+pub fn parse(source: &str) -> Result<Node, Diagnostic> {
     if source.len() > LARGEST_SOURCE {
         return Err(error(1, 0, "too_large", "The text is larger than 1 MiB."));
     }

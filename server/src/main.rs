@@ -53,12 +53,9 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
 
 /// Prints what is wrong with a catalog, as compilers do.
 fn lint(directory: &std::path::Path) -> Result<ExitCode, Failure> {
-    let problems = catalog::lint(directory)?;
-    for problem in &problems {
-        let file = directory.join(&problem.file);
-        println!("{}:{}: {}", file.display(), problem.line, problem.message);
-    }
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let (problems, wrong) = catalog::lint_folder(directory)?;
+    problems.iter().for_each(|problem| println!("{problem}"));
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, std::io::Error> {

@@ -1,17 +1,18 @@
-//! Checks the answers to a template's questions and completes them.
+//! From answers to variables: defaults, made-up passwords, checks, and what is shown.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use drover_api::{FieldError, QuestionType};
 use drover_compose::condition;
 use indexmap::IndexMap;
-use rand::{Rng, seq::IndexedRandom};
+use rand::Rng;
+use regex::RegexBuilder;
 use serde_json::Value;
 
-use super::model::{Generate, Question, scalar};
+use super::model::Question;
 
 /// The longest answer, bytes.
-const LONGEST_ANSWER: usize = 256 << 10;
+const LONGEST: usize = 256 << 10;
 
 /// Answers, checked and completed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,334 +23,496 @@ pub struct Answers {
     pub secret: BTreeSet<String>,
 }
 
-/// Checks answers and completes them: what is not answered keeps its `previous` value, gets its
-/// default, or is made up. Questions that are not shown have no value.
+/// Checks answers and completes them: what is left out keeps its value of `previous`, else gets
+/// its default, else is made up where the question says how. Variables of `previous` that no
+/// question asks for stay: they are a person's own. `field` of an error is `answers.VARIABLE`.
 pub fn check_answers(
     questions: &[Question],
-    answers: &IndexMap<String, Value>,
+    given: &IndexMap<String, Value>,
     previous: Option<&IndexMap<String, String>>,
 ) -> Result<Answers, Vec<FieldError>> {
-    let (checked, errors) = check(questions, answers, previous, &mut rand::rng());
-    if errors.is_empty() { Ok(checked) } else { Err(errors) }
+    let filled = fill(questions, given, previous, &mut rand::rng());
+    if filled.errors.is_empty() { Ok(filled.answers) } else { Err(filled.errors) }
 }
 
-/// [`check_answers`] with the randomness given, answering what is right beside what is wrong.
-pub(super) fn check(
+/// As many answers as can be had beside the errors.
+#[derive(Default)]
+pub struct Filled {
+    /// What could be completed.
+    pub answers: Answers,
+    /// The variables of the questions that are shown.
+    pub shown: Vec<String>,
+    /// What is wrong with the others.
+    pub errors: Vec<FieldError>,
+}
+
+/// Like [`check_answers`], for a preview.
+pub fn fill(
     questions: &[Question],
-    answers: &IndexMap<String, Value>,
+    given: &IndexMap<String, Value>,
     previous: Option<&IndexMap<String, String>>,
-    random: &mut impl Rng,
-) -> (Answers, Vec<FieldError>) {
-    let (mut checked, mut errors) = (Answers::default(), Vec::new());
-    let asked: BTreeSet<&str> = questions.iter().map(|q| q.variable.as_str()).collect();
-    for variable in answers.keys().filter(|variable| !asked.contains(variable.as_str())) {
-        errors.push(error(variable, "The template does not ask this."));
+    rng: &mut impl Rng,
+) -> Filled {
+    let mut filled = Filled::default();
+    let field = |variable: &str| format!("answers.{variable}");
+    let asked = |variable: &str| questions.iter().any(|question| question.variable == *variable);
+    for variable in given.keys().filter(|variable| !asked(variable)) {
+        filled.errors.push(FieldError::new(field(variable), "There is no such question."));
+    }
+    for (variable, value) in previous.into_iter().flatten().filter(|(name, _)| !asked(name)) {
+        filled.answers.values.insert(variable.clone(), value.clone());
     }
     for question in questions {
-        if !is_shown(question, &checked.values) {
+        let values = &filled.answers.values;
+        if !question
+            .show_if
+            .iter()
+            .all(|when| condition::holds(when, |name| values.get(name).cloned()))
+        {
             continue;
         }
-        let variable = &question.variable;
-        let value = match given(question, answers.get(variable), previous) {
-            Ok(value) => value,
+        filled.shown.push(question.variable.clone());
+        let before = previous.and_then(|previous| previous.get(&question.variable));
+        match answer(question, given.get(&question.variable), before, rng) {
+            Ok(Some(value)) => insert(&mut filled.answers, question, value),
+            Ok(None) => {}
             Err(message) => {
-                errors.push(error(variable, message));
-                continue;
+                filled.errors.push(FieldError::new(field(&question.variable), message));
             }
-        };
-        let value = match value {
-            Some(value) => value,
-            None => match &question.generate {
-                Some(generate) => make_up(generate, random),
-                None if question.required => {
-                    errors.push(error(variable, "This must be answered."));
-                    continue;
-                }
-                None => String::new(),
-            },
-        };
-        match coerce(question, value) {
-            Ok(value) => {
-                checked.values.insert(variable.clone(), value);
-            }
-            Err(message) => errors.push(error(variable, message)),
-        }
-        if question.type_ == QuestionType::Password {
-            checked.secret.insert(variable.clone());
         }
     }
-    // Variables of a person's own edits. Which of them were secret is not known here.
-    for (variable, value) in previous.into_iter().flatten() {
-        if !asked.contains(variable.as_str()) {
-            checked.values.insert(variable.clone(), value.clone());
-            checked.secret.insert(variable.clone());
-        }
+    filled
+}
+
+fn insert(answers: &mut Answers, question: &Question, value: String) {
+    let variable = &question.variable;
+    if let (QuestionType::Service, Some((stack, service))) = (question.kind, value.split_once('/'))
+    {
+        answers.values.insert(format!("{variable}_STACK"), stack.to_owned());
+        answers.values.insert(format!("{variable}_SERVICE"), service.to_owned());
     }
-    (checked, errors)
+    if question.kind == QuestionType::Password {
+        answers.secret.insert(variable.clone());
+    }
+    answers.values.insert(variable.clone(), value);
 }
 
-fn error(variable: &str, message: impl Into<String>) -> FieldError {
-    FieldError::new(format!("answers.{variable}"), message)
-}
-
-fn is_shown(question: &Question, values: &IndexMap<String, String>) -> bool {
-    question.show_if.iter().all(|one| condition::holds(one, |name| values.get(name).cloned()))
-}
-
-/// The variables of the questions that are shown with these values.
-pub(super) fn shown(questions: &[Question], values: &IndexMap<String, String>) -> Vec<String> {
-    questions.iter().filter(|q| is_shown(q, values)).map(|q| q.variable.clone()).collect()
-}
-
-/// The answer, the previous one, or the default. An empty answer to a required or generated
-/// question counts as none.
-fn given(
+fn answer(
     question: &Question,
-    answer: Option<&Value>,
-    previous: Option<&IndexMap<String, String>>,
-) -> Result<Option<String>, &'static str> {
-    let answered = match answer {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(scalar(value).ok_or("This must be a text, a number or a boolean.")?),
+    given: Option<&Value>,
+    before: Option<&String>,
+    rng: &mut impl Rng,
+) -> Result<Option<String>, String> {
+    let text = match given {
+        None | Some(Value::Null) => before.or(question.default.as_ref()).cloned(),
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::Bool(value)) => Some(value.to_string()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        Some(Value::Array(_) | Value::Object(_)) => {
+            return Err("Give one value, not a list or an object.".into());
+        }
     };
-    let empty_is_none = question.required || question.generate.is_some();
-    let usable = |value: &String| !(empty_is_none && value.is_empty());
-    let before = || previous.and_then(|previous| previous.get(&question.variable).cloned());
-    Ok(match answered {
-        Some(value) if usable(&value) => Some(value),
-        // A required field that somebody emptied is not filled in behind their back.
-        Some(_) if question.generate.is_none() => None,
-        _ => before().filter(usable).or_else(|| question.default.clone().filter(usable)),
-    })
+    let emptied = text.is_some();
+    match text.filter(|text| !text.trim().is_empty()).or_else(|| generated(question, rng)) {
+        Some(text) => check(question, &text).map(Some),
+        None if question.required => Err("Answer this.".into()),
+        // Remembered, so that an upgrade does not bring the default back.
+        None if emptied && question.default.is_some() => Ok(Some(String::new())),
+        None => Ok(None),
+    }
 }
 
-fn make_up(generate: &Generate, random: &mut impl Rng) -> String {
+fn generated(question: &Question, rng: &mut impl Rng) -> Option<String> {
+    let generate = question.generate.as_ref()?;
     let characters: Vec<char> = generate.characters.chars().collect();
-    (0..generate.length).filter_map(|_| characters.choose(random)).collect()
+    let pick = |_| characters.get(rng.random_range(0..characters.len().max(1))).copied();
+    Some((0..generate.length).filter_map(pick).collect())
 }
 
-/// Checks a value by its question's type and limits, and writes it the way Compose texts want it.
-pub(super) fn coerce(question: &Question, value: String) -> Result<String, String> {
-    if value.is_empty() && !question.required {
-        return Ok(value);
+/// Checks one answer that is not empty, and brings it into its normal form.
+pub fn check(question: &Question, text: &str) -> Result<String, String> {
+    if text.len() > LONGEST {
+        return Err("At most 256 KiB.".into());
     }
-    if value.len() > LONGEST_ANSWER {
-        return Err("This is too long.".into());
-    }
-    if value.contains('\0') || (question.type_ != QuestionType::Multiline && value.contains('\n')) {
-        return Err("This must be one line without control characters.".into());
-    }
-    match question.type_ {
+    let text = match question.kind {
+        QuestionType::Multiline => text.to_owned(),
         QuestionType::Int => {
-            let number: i64 =
-                value.trim().parse().map_err(|_| "This must be a whole number.".to_owned())?;
-            check_range(question, number as f64)?;
-            Ok(number.to_string())
+            let number: i64 = text.trim().parse().map_err(|_| "A whole number.")?;
+            within(question, number as f64, |bound| format!("{bound}"))?;
+            number.to_string()
         }
         QuestionType::Float => {
-            let number: f64 = value
-                .trim()
-                .parse()
-                .ok()
-                .filter(|number: &f64| number.is_finite())
-                .ok_or("This must be a number.")?;
-            check_range(question, number)?;
-            Ok(number.to_string())
+            let number: f64 = text.trim().parse().map_err(|_| "A number.")?;
+            if !number.is_finite() {
+                return Err("A number.".into());
+            }
+            within(question, number, |bound| format!("{bound}"))?;
+            number.to_string()
         }
-        QuestionType::Boolean => match value.trim().to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" | "1" => Ok("true".into()),
-            "false" | "no" | "off" | "0" => Ok("false".into()),
-            _ => Err("This must be true or false.".into()),
-        },
+        QuestionType::Boolean => parse_bool(text).ok_or("`true` or `false`.")?.to_string(),
         QuestionType::Enum => {
-            if question.options.iter().any(|choice| choice.value == value) {
-                return Ok(value);
+            if !question.options.iter().any(|choice| choice.value == text) {
+                let known: Vec<_> =
+                    question.options.iter().map(|choice| choice.value.as_str()).collect();
+                return Err(format!("One of: {}.", known.join(", ")));
             }
-            let known: Vec<_> = question.options.iter().map(|c| c.value.as_str()).collect();
-            Err(format!("This must be one of: {}.", known.join(", ")))
-        }
-        QuestionType::Hostname => {
-            let value = value.trim().to_owned();
-            if !is_hostname(&value) {
-                return Err("This must be a DNS name, e.g. app.example.com.".into());
-            }
-            check_text(question, value)
+            text.to_owned()
         }
         QuestionType::StorageSize => {
-            let value = value.trim().to_owned();
-            match drover_compose::parse_bytes(&value) {
-                Some(bytes) => check_range(question, bytes as f64).map(|()| value),
-                None => Err("This must be a size such as 512m or 10g.".into()),
+            let bytes = parse_size(text).ok_or("A size such as `512m` or `10g`.")?;
+            within(question, bytes as f64, |bound| format_size(bound as u64))?;
+            format_size(bytes)
+        }
+        QuestionType::Hostname => {
+            let text = text.trim();
+            if !is_hostname(text) {
+                return Err("A host name such as `db.example.com`, or an IP address.".into());
             }
+            text.to_owned()
         }
-        QuestionType::Service => match value.split_once('/') {
-            Some((stack, service)) if is_name(stack) && is_name(service) => Ok(value),
-            _ => Err("This must be a service, as STACK/SERVICE.".into()),
-        },
-        QuestionType::Certificate | QuestionType::Secret if !is_name(&value) => {
-            Err("This must be the name of one of the environment.".into())
+        QuestionType::Service => {
+            let text = text.trim();
+            let fits = text
+                .split_once('/')
+                .is_some_and(|(stack, service)| is_name(stack) && is_name(service));
+            if !fits {
+                return Err("A service as `STACK/SERVICE`.".into());
+            }
+            text.to_owned()
         }
-        _ => check_text(question, value),
-    }
+        QuestionType::Certificate | QuestionType::Secret => {
+            let text = text.trim();
+            if !is_name(text) {
+                return Err("The name of one of the environment's.".into());
+            }
+            text.to_owned()
+        }
+        QuestionType::String | QuestionType::Password => {
+            if text.chars().any(char::is_control) {
+                return Err("One line, without control characters.".into());
+            }
+            text.to_owned()
+        }
+    };
+    check_characters(question, &text)?;
+    Ok(text)
 }
 
-fn check_range(question: &Question, number: f64) -> Result<(), String> {
+fn within(question: &Question, value: f64, show: impl Fn(f64) -> String) -> Result<(), String> {
     match (question.min, question.max) {
-        (Some(min), _) if number < min => Err(format!("This must be {min} or more.")),
-        (_, Some(max)) if number > max => Err(format!("This must be {max} or less.")),
+        (Some(min), _) if value < min => Err(format!("At least {}.", show(min))),
+        (_, Some(max)) if value > max => Err(format!("At most {}.", show(max))),
         _ => Ok(()),
     }
 }
 
-fn check_text(question: &Question, value: String) -> Result<String, String> {
-    let length = value.chars().count();
-    if let Some(min) = question.min_length.filter(|min| length < *min as usize) {
-        return Err(format!("This must have {min} characters or more."));
+fn check_characters(question: &Question, text: &str) -> Result<(), String> {
+    let length = text.chars().count();
+    if let Some(least) = question.min_length.filter(|least| length < *least as usize) {
+        return Err(format!("At least {least} characters."));
     }
-    if let Some(max) = question.max_length.filter(|max| length > *max as usize) {
-        return Err(format!("This must have {max} characters or fewer."));
+    if let Some(most) = question.max_length.filter(|most| length > *most as usize) {
+        return Err(format!("At most {most} characters."));
     }
     if let Some(valid) = &question.valid_chars
-        && let Some(other) = value.chars().find(|c| !valid.contains(*c))
+        && let Some(other) = text.chars().find(|c| !in_set(valid, *c))
     {
-        return Err(format!("`{other}` is not allowed here."));
+        return Err(format!("`{other}` is not allowed here; allowed are: {valid}"));
     }
     if let Some(invalid) = &question.invalid_chars
-        && let Some(other) = value.chars().find(|c| invalid.contains(*c))
+        && let Some(found) = text.chars().find(|c| in_set(invalid, *c))
     {
-        return Err(format!("`{other}` is not allowed here."));
+        return Err(format!("`{found}` is not allowed here."));
     }
+    // A pattern that is none was named when the catalog was read, and holds nothing back.
     if let Some(pattern) = &question.pattern
-        && whole_match(pattern).is_ok_and(|pattern| !pattern.is_match(&value))
+        && let Some(regex) = compile(pattern)
+        && !regex.is_match(text)
     {
-        return Err(format!("This must match {pattern}."));
+        return Err(format!("It must match the pattern {pattern}"));
     }
-    Ok(value)
+    Ok(())
 }
 
-/// A pattern that all of a text must match. Its size is limited: catalogs come from others.
-pub(super) fn whole_match(pattern: &str) -> Result<regex::Regex, regex::Error> {
-    regex::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(1 << 18).build()
+/// A pattern that the whole text must match. `None` when it is none.
+pub fn compile(pattern: &str) -> Option<regex::Regex> {
+    RegexBuilder::new(&format!(r"\A(?:{pattern})\z")).size_limit(256 << 10).build().ok()
+}
+
+/// Whether a set such as `a-z0-9_` has a character; `-` first or last stands for itself.
+fn in_set(set: &str, c: char) -> bool {
+    let set: Vec<char> = set.chars().collect();
+    let mut at = 0;
+    while let Some(&from) = set.get(at) {
+        if let (Some('-'), Some(&to)) = (set.get(at + 1), set.get(at + 2)) {
+            if (from..=to).contains(&c) {
+                return true;
+            }
+            at += 3;
+        } else {
+            if from == c {
+                return true;
+            }
+            at += 1;
+        }
+    }
+    false
+}
+
+fn parse_bool(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Some(true),
+        "false" | "no" | "off" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// A size such as `512m`, `10Gi`, `1.5GB` or `1024`, in bytes; units are powers of 1,024.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number: f64 = text[..digits].parse().ok()?;
+    let factor: u64 = match text[digits..].trim() {
+        "" | "b" => 1,
+        "k" | "kb" | "ki" | "kib" => 1 << 10,
+        "m" | "mb" | "mi" | "mib" => 1 << 20,
+        "g" | "gb" | "gi" | "gib" => 1 << 30,
+        "t" | "tb" | "ti" | "tib" => 1 << 40,
+        _ => return None,
+    };
+    let bytes = number * factor as f64;
+    (bytes < 9e18).then_some(bytes as u64)
+}
+
+/// The shortest whole number with a unit that PHP, Java, Redis and Compose all read.
+fn format_size(bytes: u64) -> String {
+    [(1_u64 << 40, "t"), (1 << 30, "g"), (1 << 20, "m"), (1 << 10, "k")]
+        .into_iter()
+        .find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit))
+        .map_or_else(|| bytes.to_string(), |(unit, name)| format!("{}{name}", bytes / unit))
 }
 
 fn is_hostname(text: &str) -> bool {
-    text.len() <= 253
-        && text.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        })
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.parse::<IpAddr>().is_ok() || (text.len() <= 253 && text.split('.').all(label))
 }
 
 fn is_name(text: &str) -> bool {
-    (1..=255).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    (1..=64).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::catalog::model::{Choice, Generate};
+    use proptest::prelude::*;
     use rand::{SeedableRng, rngs::StdRng};
     use serde_json::json;
 
-    use super::*;
-
-    fn questions(yaml: &str) -> Vec<Question> {
-        let mut problems = Vec::new();
-        let version = super::super::read::version("version.yaml", yaml, &mut problems);
-        assert!(problems.is_empty(), "{problems:?}");
-        version.map(|version| version.questions).unwrap_or_default()
+    fn question(variable: &str, kind: QuestionType) -> Question {
+        Question { variable: variable.into(), kind, ..Question::default() }
     }
 
-    fn answer(questions: &[Question], answers: Value) -> (Answers, Vec<FieldError>) {
-        let answers = serde_json::from_value(answers).unwrap_or_default();
-        check(questions, &answers, None, &mut StdRng::seed_from_u64(1))
+    fn run(
+        questions: &[Question],
+        given: Value,
+    ) -> Result<IndexMap<String, String>, Vec<(String, String)>> {
+        let given = serde_json::from_value(given).unwrap();
+        check_answers(questions, &given, None)
+            .map(|answers| answers.values)
+            .map_err(|errors| errors.into_iter().map(|e| (e.field, e.message)).collect())
     }
 
     #[test]
-    fn each_type_takes_what_it_should() {
-        for (kind, more, good, bad) in [
-            ("string", "max_length: 3", json!("abc"), json!("abcd")),
-            ("string", "pattern: '[a-z]+'", json!("abc"), json!("abc1")),
-            ("string", "valid_chars: ab", json!("ba"), json!("bc")),
-            ("string", "invalid_chars: ' '", json!("ab"), json!("a b")),
-            ("text", "required: true", json!("a"), json!("")),
-            ("multiline", "min_length: 2", json!("a\nb"), json!("a")),
-            ("int", "max: 5", json!("5"), json!(6)),
-            ("int", "min: 1", json!(1), json!(0.5)),
-            ("float", "min: 0.5", json!(0.5), json!("x")),
-            ("boolean", "", json!("yes"), json!("maybe")),
-            ("radio", "options: [a, {value: b, label: B}]", json!("b"), json!("c")),
-            ("hostname", "", json!("a.example.com"), json!("-a.example.com")),
-            ("storage_size", "max: 20g", json!("10g"), json!("30g")),
-            ("storage_size", "", json!("10g"), json!("many")),
-            ("service", "", json!("web/db"), json!("db")),
-            ("certificate", "", json!("site"), json!("a b")),
-            ("password", "min_length: 4", json!("hunter2"), json!("abc")),
+    fn answers_are_checked_by_type() {
+        use QuestionType::{
+            Boolean, Certificate, Enum, Float, Hostname, Int, Multiline, Service, StorageSize,
+            String,
+        };
+        let options =
+            ["a", "b"].map(|value| Choice { value: value.to_owned(), label: value.into() });
+        for (kind, given, expected) in [
+            (Int, json!("8080"), Some("8080")),
+            (Int, json!(8080), Some("8080")),
+            (Int, json!("8080.5"), None),
+            (Int, json!("eighty"), None),
+            (Float, json!(0.5), Some("0.5")),
+            (Float, json!("NaN"), None),
+            (Boolean, json!(true), Some("true")),
+            (Boolean, json!("no"), Some("false")),
+            (Boolean, json!("perhaps"), None),
+            (Enum, json!("a"), Some("a")),
+            (Enum, json!("c"), None),
+            (String, json!("two words"), Some("two words")),
+            (String, json!("two\nlines"), None),
+            (Multiline, json!("two\nlines"), Some("two\nlines")),
+            (String, json!(["a"]), None),
+            (Hostname, json!("db.example.com"), Some("db.example.com")),
+            (Hostname, json!("::1"), Some("::1")),
+            (Hostname, json!("a b"), None),
+            (Hostname, json!("-a.example"), None),
+            (StorageSize, json!("1.5Gi"), Some("1536m")),
+            (StorageSize, json!("10GB"), Some("10g")),
+            (StorageSize, json!(1000), Some("1000")),
+            (StorageSize, json!("lots"), None),
+            (Service, json!("blog/db"), Some("blog/db")),
+            (Service, json!("db"), None),
+            (Certificate, json!("example.com"), Some("example.com")),
+            (Certificate, json!("../etc"), None),
         ] {
-            let asked = questions(&format!("questions: [{{variable: A, type: {kind}, {more}}}]"));
-            assert_eq!(answer(&asked, json!({ "A": good })).1, [], "{kind} {more}");
-            assert_eq!(answer(&asked, json!({ "A": bad })).1.len(), 1, "{kind} {more}");
+            let asked = Question { options: options.to_vec(), ..question("A", kind) };
+            let found = run(&[asked], json!({ "A": given })).ok();
+            assert_eq!(
+                found.and_then(|mut values| values.shift_remove("A")).as_deref(),
+                expected,
+                "{kind:?} {given}"
+            );
         }
     }
 
     #[test]
-    fn defaults_are_coerced_and_passwords_made_up() {
-        let asked = questions(
-            "questions:
-  - {variable: PORT, type: int, default: '80'}
-  - {variable: ON, type: boolean, default: yes}
-  - {variable: SECRET, type: password, required: true, generate: {length: 7, characters: xy}}",
-        );
-        let (answers, errors) = answer(&asked, json!({ "SECRET": "" }));
-        assert_eq!(errors, []);
-        assert_eq!(answers.values["PORT"], "80");
-        assert_eq!(answers.values["ON"], "true");
-        assert_eq!(answers.values["SECRET"].len(), 7);
-        assert!(answers.values["SECRET"].chars().all(|c| "xy".contains(c)));
-        assert_eq!(answers.secret, BTreeSet::from(["SECRET".to_owned()]));
+    fn bounds_and_characters_hold() {
+        let port =
+            Question { min: Some(1.0), max: Some(65535.0), ..question("A", QuestionType::Int) };
+        let name = Question {
+            min_length: Some(2),
+            max_length: Some(4),
+            pattern: Some("[a-z]+|x1".into()),
+            valid_chars: Some("a-z0-9".into()),
+            invalid_chars: Some("q".into()),
+            ..question("A", QuestionType::String)
+        };
+        for (asked, given, fits) in [
+            (&port, "0", false),
+            (&port, "1", true),
+            (&port, "65536", false),
+            (&name, "ab", true),
+            (&name, "a", false),
+            (&name, "abcde", false),
+            (&name, "a_b", false),
+            (&name, "abq", false),
+            (&name, "x1", true),
+            (&name, "x1a", false),
+        ] {
+            assert_eq!(
+                run(std::slice::from_ref(asked), json!({ "A": given })).is_ok(),
+                fits,
+                "{given}"
+            );
+        }
     }
 
     #[test]
-    fn what_is_not_shown_is_not_asked() {
-        let asked = questions(
-            "questions:
-  - {variable: DB, type: boolean, default: false, show_subquestion_if: true, subquestions: [
-      {variable: HOST, required: true}]}
-  - {variable: MODE, type: enum, options: [a, b], default: a}
-  - {variable: ONLY_B, required: true, show_if: MODE=b}",
-        );
-        let (answers, errors) = answer(&asked, json!({}));
-        assert_eq!(errors, []);
-        assert_eq!(answers.values.keys().collect::<Vec<_>>(), ["DB", "MODE"]);
-        let (_, errors) = answer(&asked, json!({ "DB": true, "MODE": "b" }));
-        let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
-        assert_eq!(fields, ["answers.HOST", "answers.ONLY_B"]);
+    fn what_is_left_out_gets_its_default_or_is_made_up() {
+        let asked = [
+            Question { default: Some("80".into()), ..question("PORT", QuestionType::Int) },
+            Question {
+                required: true,
+                generate: Some(Generate { length: 20, characters: Generate::CHARACTERS.into() }),
+                ..question("PASSWORD", QuestionType::Password)
+            },
+            Question { default: Some("x".into()), ..question("OPTIONAL", QuestionType::String) },
+            Question { required: true, ..question("NEEDED", QuestionType::String) },
+        ];
+        let given = serde_json::from_value(json!({ "OPTIONAL": "" })).unwrap();
+        let Filled { answers, errors, .. } =
+            fill(&asked, &given, None, &mut StdRng::seed_from_u64(7));
+        assert_eq!(answers.values.get("PORT").map(String::as_str), Some("80"));
+        assert_eq!(answers.values.get("PASSWORD").map(String::len), Some(20));
+        assert_eq!(answers.secret.iter().collect::<Vec<_>>(), ["PASSWORD"]);
+        assert_eq!(answers.values.get("OPTIONAL").map(String::as_str), Some(""));
+        assert_eq!(errors.len(), 1);
+        assert_eq!(errors[0].field, "answers.NEEDED");
     }
 
     #[test]
-    fn upgrades_keep_what_was_answered() {
-        let asked = questions(
-            "questions:
-  - {variable: PORT, type: int, default: 80}
-  - {variable: SECRET, type: password, generate: {}}
-  - {variable: NEW, default: fresh}",
-        );
-        let previous = IndexMap::from(
-            [("PORT", "8080"), ("SECRET", "kept"), ("OWN", "x")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        );
-        let checked = check_answers(&asked, &IndexMap::new(), Some(&previous));
-        let values = checked.map(|checked| checked.values).unwrap_or_default();
-        let expected = [("PORT", "8080"), ("SECRET", "kept"), ("NEW", "fresh"), ("OWN", "x")];
-        assert_eq!(
-            values.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect::<Vec<_>>(),
-            expected
-        );
+    fn hidden_questions_have_no_answer() {
+        let asked = [
+            Question { default: Some("included".into()), ..question("DB", QuestionType::String) },
+            Question {
+                show_if: vec!["DB=external".into()],
+                required: true,
+                ..question("HOST", QuestionType::Hostname)
+            },
+            Question {
+                show_if: vec!["DB=external".into(), "HOST!=".into()],
+                default: Some("5432".into()),
+                parent: Some("HOST".into()),
+                ..question("PORT", QuestionType::Int)
+            },
+        ];
+        let hidden = run(&asked, json!({ "HOST": "left.over" })).unwrap();
+        assert_eq!(hidden.keys().collect::<Vec<_>>(), ["DB"]);
+        let shown = run(&asked, json!({ "DB": "external", "HOST": "db.example.com" })).unwrap();
+        assert_eq!(shown.get("PORT").map(String::as_str), Some("5432"));
+        assert!(run(&asked, json!({ "DB": "external" })).is_err());
     }
 
     #[test]
-    fn an_unasked_answer_is_an_error() {
-        assert_eq!(answer(&[], json!({ "X": 1 })).1.len(), 1);
+    fn a_service_gives_its_parts_and_unknown_answers_are_named() {
+        let asked = [question("DB", QuestionType::Service)];
+        let values = run(&asked, json!({ "DB": "blog/db" })).unwrap();
+        assert_eq!(values.get("DB_STACK").map(String::as_str), Some("blog"));
+        assert_eq!(values.get("DB_SERVICE").map(String::as_str), Some("db"));
+        let errors = run(&asked, json!({ "PROT": "1" })).unwrap_err();
+        assert_eq!(errors[0].0, "answers.PROT");
+    }
+
+    #[test]
+    fn an_upgrade_keeps_answers_and_variables_of_ones_own() {
+        let generate = Generate { length: 20, characters: Generate::CHARACTERS.into() };
+        let asked = [
+            Question { default: Some("80".into()), ..question("PORT", QuestionType::Int) },
+            Question { generate: Some(generate), ..question("PASSWORD", QuestionType::Password) },
+            Question { default: Some("x".into()), ..question("EMPTIED", QuestionType::String) },
+            Question { default: Some("new".into()), ..question("NEW", QuestionType::String) },
+            Question { show_if: vec!["PORT=1".into()], ..question("HIDDEN", QuestionType::String) },
+        ];
+        let previous = [
+            ("PORT", "8080"),
+            ("PASSWORD", "old"),
+            ("EMPTIED", ""),
+            ("HIDDEN", "gone"),
+            ("OWN", "mine"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let answers = check_answers(&asked, &IndexMap::new(), Some(&previous)).unwrap();
+        let expected = [
+            ("OWN", "mine"),
+            ("PORT", "8080"),
+            ("PASSWORD", "old"),
+            ("EMPTIED", ""),
+            ("NEW", "new"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(answers.values, IndexMap::from(expected));
+        let given = IndexMap::from([("PORT".to_owned(), json!(81))]);
+        let answers = check_answers(&asked, &given, Some(&previous)).unwrap();
+        assert_eq!(answers.values.get("PORT").map(String::as_str), Some("81"));
+    }
+
+    proptest! {
+        #[test]
+        fn sizes_come_back(bytes in 0_u64..(1 << 50)) {
+            prop_assert_eq!(parse_size(&format_size(bytes)), Some(bytes));
+        }
+
+        #[test]
+        fn no_answer_panics(text in ".{0,40}", set in ".{0,8}") {
+            for kind in [QuestionType::Int, QuestionType::Float, QuestionType::StorageSize,
+                QuestionType::Hostname, QuestionType::Service, QuestionType::String] {
+                let asked = Question { valid_chars: Some(set.clone()), pattern: Some(set.clone()),
+                    ..question("A", kind) };
+                let _ = check(&asked, &text);
+            }
+        }
     }
 }

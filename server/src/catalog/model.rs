@@ -1,156 +1,202 @@
-//! What a catalog's files mean, once read. Without I/O.
+//! Templates, versions and questions: a superset of what Drover's own catalogs, Rancher 1.6 and 2
+//! catalogs and Portainer's app templates can say. Nothing here does I/O.
 
-use drover_api::{QuestionOption, QuestionType};
+use drover_api::QuestionType;
 use indexmap::IndexMap;
-use semver::{Version, VersionReq};
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Serialize};
 
-/// The language of a text that names none.
-pub(super) const ENGLISH: &str = "en";
+use super::version;
 
-/// A text in one or more languages. In a file: a plain scalar, or `{en: …, zh-CN: …}`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// A text in one or more languages; `en` stands for the rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Text(IndexMap<String, String>);
+pub struct Text(pub IndexMap<String, String>);
 
 impl Text {
-    /// The text in a language; without a translation, the English one.
+    /// The text in `language`, else in English, else nothing.
     pub fn get(&self, language: &str) -> &str {
-        self.0
-            .get(language)
-            .or_else(|| self.0.get(ENGLISH))
-            .or_else(|| self.0.values().next())
-            .map_or("", String::as_str)
+        self.0.get(language).or_else(|| self.0.get("en")).map_or("", String::as_str)
     }
 
-    /// Whether there is nothing in any language.
+    /// Whether there is none in any language.
     pub fn is_empty(&self) -> bool {
-        self.0.values().all(String::is_empty)
+        self.0.values().all(|text| text.trim().is_empty())
     }
 
-    pub(super) fn translate(&mut self, language: &str, text: String) {
-        self.0.insert(language.to_owned(), text);
-    }
-
-    /// All of it, for a search.
-    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+    /// All languages' texts.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
         self.0.values().map(String::as_str)
     }
 }
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Self(IndexMap::from([(ENGLISH.to_owned(), text.to_owned())]))
+        Self([("en".to_owned(), text.to_owned())].into())
     }
 }
 
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form {
-            Languages(IndexMap<String, String>),
-            One(Scalar),
-        }
-        Ok(match Form::deserialize(deserializer) {
-            Ok(Form::Languages(texts)) => Self(texts),
-            Ok(Form::One(text)) => Self::from(text.0.as_str()),
-            Err(_) => return Err(D::Error::custom("must be a text or {en: …, zh-CN: …}")),
-        })
-    }
-}
-
-/// Any scalar, as the text that a Compose variable gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Scalar(pub String);
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = serde_json::Value::deserialize(deserializer)?;
-        scalar(&value)
-            .map(Self)
-            .ok_or_else(|| D::Error::custom("must be a text, number or boolean"))
-    }
-}
-
-/// A scalar as text; nothing for lists and maps.
-pub(super) fn scalar(value: &serde_json::Value) -> Option<String> {
-    match value {
-        serde_json::Value::Null => Some(String::new()),
-        serde_json::Value::Bool(flag) => Some(flag.to_string()),
-        serde_json::Value::Number(number) => Some(number.to_string()),
-        serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
-    }
-}
-
-/// How a password is made up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Generate {
-    /// How many characters.
-    #[serde(default = "Generate::default_length")]
-    pub length: u16,
-    /// Which ones.
-    #[serde(default = "Generate::default_characters")]
-    pub characters: String,
-}
-
-impl Generate {
-    fn default_length() -> u16 {
-        24
-    }
-
-    /// Letters and digits: they need no quoting anywhere.
-    fn default_characters() -> String {
-        ('a'..='z').chain('A'..='Z').chain('0'..='9').collect()
-    }
-}
-
-/// A choice of an enum.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Choice {
-    /// The answer.
-    pub value: String,
-    /// What people read.
-    pub label: Text,
-}
-
-/// A question before an install; those inside others stand right after them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "each is that of the same name in drover_api::Question")]
-pub struct Question {
-    pub variable: String,
-    pub label: Text,
+/// What a catalog says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct About {
+    /// What people call it.
+    pub name: Text,
+    /// What is in it.
     pub description: Text,
+    /// Who keeps it.
+    pub maintainer: Option<String>,
+    /// The categories, in the order to show them.
+    pub categories: Vec<Text>,
+}
+
+/// An app in a catalog.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Template {
+    /// What people call it.
+    pub title: Text,
+    /// What it is, in a sentence.
+    pub description: Text,
+    /// By their English names.
+    pub categories: Vec<String>,
+    /// More words to find it by.
+    pub keywords: Vec<String>,
+    /// The app's page.
+    pub home: Option<String>,
+    /// Where its source is.
+    pub source: Option<String>,
+    /// The app's licence.
+    pub license: Option<String>,
+    /// Who keeps the template.
+    pub maintainer: Option<String>,
+    /// Free labels.
+    pub labels: IndexMap<String, String>,
+    /// The version to offer; the newest when absent.
+    pub default_version: Option<String>,
+    /// Not to be installed any more.
+    pub deprecated: bool,
+}
+
+/// One release of a template, without its texts (Compose, README).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Release {
+    /// Its folder's name.
+    pub version: String,
+    /// The app's own version.
+    pub app_version: String,
+    /// What is new, Markdown.
+    pub notes: Text,
+    /// From which versions it can be upgraded to.
+    pub upgrade_from: Option<String>,
+    /// The oldest Drover that can install it.
+    pub minimum_drover_version: Option<String>,
+    /// The newest Drover that can.
+    pub maximum_drover_version: Option<String>,
+    /// Orders releases of the same version.
+    pub revision: u32,
+    /// The questions, those inside others right after them.
+    pub questions: Vec<Question>,
+}
+
+impl Release {
+    /// Why this Drover cannot install it, if it cannot.
+    pub fn incompatible(&self) -> Option<String> {
+        let drover = version::parse(version::DROVER)?;
+        let older = |bound: &String| version::parse(bound).is_some_and(|bound| drover < bound);
+        let newer = |bound: &String| version::parse(bound).is_some_and(|bound| drover > bound);
+        if let Some(bound) = self.minimum_drover_version.as_ref().filter(|bound| older(bound)) {
+            return Some(format!("It needs Drover {bound} or later; this is {drover}."));
+        }
+        let bound = self.maximum_drover_version.as_ref().filter(|bound| newer(bound))?;
+        Some(format!("It works with Drover up to {bound}; this is {drover}."))
+    }
+
+    /// Sorts releases, the newest first.
+    pub fn newest_first(a: &Self, b: &Self) -> std::cmp::Ordering {
+        version::compare(&b.version, &a.version).then(b.revision.cmp(&a.revision))
+    }
+}
+
+/// A question before an install.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Question {
+    /// The variable that the answer is the value of.
+    pub variable: String,
+    /// What is asked for.
+    pub label: Text,
+    /// More, below the field.
+    pub description: Text,
+    /// More, on demand.
     pub tooltip: Text,
-    #[serde(rename = "type")]
-    pub type_: QuestionType,
+    /// How it is asked and checked.
+    pub kind: QuestionType,
+    /// Must be answered when it is shown.
     pub required: bool,
+    /// The answer when none is given.
     pub default: Option<String>,
+    /// How to make one up.
     pub generate: Option<Generate>,
+    /// The heading that it stands under.
     pub group: Text,
+    /// Bounds of numbers; of sizes, in bytes.
     pub min: Option<f64>,
+    /// See `min`.
     pub max: Option<f64>,
+    /// Bounds of the number of characters.
     pub min_length: Option<u32>,
+    /// See `min_length`.
     pub max_length: Option<u32>,
+    /// A regular expression that all of it matches.
     pub pattern: Option<String>,
+    /// The only characters allowed.
     pub valid_chars: Option<String>,
+    /// Characters that are not.
     pub invalid_chars: Option<String>,
+    /// The choices of an enum.
     pub options: Vec<Choice>,
+    /// Conditions that must all hold for it to be shown.
     pub show_if: Vec<String>,
+    /// The question that it belongs to.
     pub parent: Option<String>,
 }
 
+impl Default for Question {
+    fn default() -> Self {
+        Self {
+            variable: String::new(),
+            label: Text::default(),
+            description: Text::default(),
+            tooltip: Text::default(),
+            kind: QuestionType::String,
+            required: false,
+            default: None,
+            generate: None,
+            group: Text::default(),
+            min: None,
+            max: None,
+            min_length: None,
+            max_length: None,
+            pattern: None,
+            valid_chars: None,
+            invalid_chars: None,
+            options: Vec::new(),
+            show_if: Vec::new(),
+            parent: None,
+        }
+    }
+}
+
 impl Question {
-    /// As the API shows it, in a language.
-    pub fn wire(&self, language: &str) -> drover_api::Question {
-        let label = self.label.get(language);
+    /// As the API shows it.
+    pub fn to_api(&self, language: &str) -> drover_api::Question {
         drover_api::Question {
             variable: self.variable.clone(),
-            label: if label.is_empty() { &self.variable } else { label }.to_owned(),
+            label: self.label.get(language).to_owned(),
             description: self.description.get(language).to_owned(),
             tooltip: self.tooltip.get(language).to_owned(),
-            type_: self.type_,
+            type_: self.kind,
             required: self.required,
             default: self.default.clone(),
             generated: self.generate.is_some(),
@@ -165,7 +211,7 @@ impl Question {
             options: self
                 .options
                 .iter()
-                .map(|choice| QuestionOption {
+                .map(|choice| drover_api::QuestionOption {
                     value: choice.value.clone(),
                     label: choice.label.get(language).to_owned(),
                 })
@@ -176,208 +222,156 @@ impl Question {
     }
 }
 
-/// What `template.yaml` says.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs, reason = "each is that of the same name in drover_api::TemplateDetail")]
-pub struct Template {
-    #[serde(alias = "name")]
-    pub title: Text,
-    pub description: Text,
-    pub categories: Vec<String>,
-    pub home: Option<String>,
-    pub source: Option<String>,
-    pub maintainer: Option<String>,
-    pub license: Option<String>,
-    pub labels: IndexMap<String, String>,
-    pub keywords: Vec<String>,
-    pub deprecated: bool,
-    #[serde(skip_serializing)]
-    i18n: IndexMap<String, TemplateTexts>,
+/// How to make an answer up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generate {
+    /// How many characters.
+    pub length: u32,
+    /// Out of these.
+    pub characters: String,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-struct TemplateTexts {
-    #[serde(alias = "name")]
-    title: Option<String>,
-    description: Option<String>,
+impl Generate {
+    /// Letters and digits without those that look alike.
+    pub const CHARACTERS: &str = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
 }
 
-impl Template {
-    /// Moves the translations of `i18n` to their texts.
-    pub(super) fn translated(mut self) -> Self {
-        for (language, texts) in std::mem::take(&mut self.i18n) {
-            if let Some(title) = texts.title {
-                self.title.translate(&language, title);
-            }
-            if let Some(description) = texts.description {
-                self.description.translate(&language, description);
-            }
-        }
-        self
-    }
+/// One choice of an enum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The answer.
+    pub value: String,
+    /// What people read.
+    pub label: Text,
 }
 
-/// What `version.yaml` says.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TemplateVersion {
-    /// The version of the app in it.
-    pub app_version: String,
-    /// What is new, Markdown.
-    pub notes: Text,
-    /// From which versions it can be upgraded to; absent: from all older ones.
-    pub upgrade_from: Option<String>,
-    /// The oldest Drover that can install it.
-    pub minimum_drover_version: Option<String>,
-    /// The form.
-    pub questions: Vec<Question>,
+/// A release with its texts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReleaseFiles {
+    /// What `version.yaml` says.
+    pub release: Release,
+    /// The Compose text.
+    pub compose: String,
+    /// The README by language, Markdown.
+    pub readme: Text,
 }
 
-impl TemplateVersion {
-    /// Why this Drover cannot install it.
-    pub fn incompatible(&self) -> Option<String> {
-        let minimum = self.minimum_drover_version.as_deref()?;
-        let ours = Version::parse(env!("CARGO_PKG_VERSION")).ok()?;
-        let older = Version::parse(minimum).is_ok_and(|minimum| ours < minimum);
-        older.then(|| format!("It needs Drover {minimum} or newer; this is {ours}."))
-    }
-
-    /// Whether `installed` can be upgraded to this, which is `version`.
-    pub fn upgrades(&self, version: &Version, installed: &Version) -> bool {
-        version > installed
-            && self.incompatible().is_none()
-            && self.upgrade_from.as_deref().is_none_or(|range| in_range(range, installed))
-    }
+/// A picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Icon {
+    /// `image/svg+xml` or `image/png`.
+    pub media_type: &'static str,
+    /// The file.
+    pub bytes: Vec<u8>,
 }
 
-/// What `catalog.yaml` says.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Info {
-    /// What it is called.
-    pub name: Text,
-    /// What is in it.
-    pub description: Text,
-    /// Who keeps it.
-    pub maintainer: Option<String>,
-    /// The categories with their translations.
-    pub categories: Vec<Text>,
+/// A template with its releases.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TemplateFiles {
+    /// Its folder's name.
+    pub name: String,
+    /// What `template.yaml` says.
+    pub template: Template,
+    /// Its picture.
+    pub icon: Option<Icon>,
+    /// The newest first; never empty.
+    pub releases: Vec<ReleaseFiles>,
 }
 
-/// Reads a range of versions: comparators separated by spaces or commas, alternatives by `||`.
-pub(super) fn parse_range(range: &str) -> Result<Vec<VersionReq>, semver::Error> {
-    range
-        .split("||")
-        .map(|part| {
-            // `>= 1.0` with a space inside is one comparator.
-            let mut joined = String::new();
-            for piece in part.split([' ', ',']).filter(|piece| !piece.is_empty()) {
-                if !joined.is_empty() && !joined.ends_with(['<', '>', '=', '~', '^']) {
-                    joined.push_str(", ");
-                }
-                joined.push_str(piece);
-            }
-            VersionReq::parse(if joined.is_empty() { "*" } else { &joined })
-        })
-        .collect()
+/// All that is in a catalog.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CatalogFiles {
+    /// What `catalog.yaml` says.
+    pub about: About,
+    /// By name.
+    pub templates: Vec<TemplateFiles>,
 }
 
-fn in_range(range: &str, version: &Version) -> bool {
-    parse_range(range).is_ok_and(|ranges| ranges.iter().any(|range| range.matches(version)))
+/// The release to offer out of those of a template (the newest first): the template's own choice,
+/// else the newest that this Drover can install and that is no pre-release, else the newest.
+pub fn default_release<'a>(
+    template: &Template,
+    releases: impl Iterator<Item = &'a Release> + Clone,
+) -> Option<&'a Release> {
+    let stable = |release: &&Release| {
+        release.incompatible().is_none()
+            && version::parse(&release.version).is_some_and(|version| version.pre.is_empty())
+    };
+    template
+        .default_version
+        .as_ref()
+        .and_then(|wanted| releases.clone().find(|release| release.version == *wanted))
+        .or_else(|| releases.clone().find(stable))
+        .or_else(|| releases.clone().next())
 }
 
-/// The newest of `versions` that `installed` can be upgraded to.
-pub(super) fn newest_upgrade(
-    versions: &IndexMap<String, TemplateVersion>,
+/// The newest release that a stack with `installed` can be upgraded to in one step.
+pub fn upgrade<'a>(
     installed: &str,
-) -> Option<String> {
-    let installed = Version::parse(installed).ok()?;
-    versions
-        .iter()
-        .filter_map(|(name, version)| Some((Version::parse(name).ok()?, version)))
-        // People who run a release are not offered a pre-release.
-        .filter(|(name, _)| name.pre.is_empty() || !installed.pre.is_empty())
-        .filter(|(name, version)| version.upgrades(name, &installed))
-        .map(|(name, _)| name)
-        .max()
-        .map(|name| name.to_string())
-}
-
-/// Orders versions, the newest first; the default one is the first release that can be installed.
-pub(super) fn sort_versions(versions: &mut IndexMap<String, TemplateVersion>) {
-    let key = |name: &str| Version::parse(name).ok();
-    versions.sort_by(|a, _, b, _| key(b).cmp(&key(a)));
-}
-
-/// The version that is installed unless another is chosen, out of sorted ones.
-pub(super) fn default_version(
-    versions: &IndexMap<String, TemplateVersion>,
-) -> Option<(&String, &TemplateVersion)> {
-    let release = |name: &str| Version::parse(name).is_ok_and(|name| name.pre.is_empty());
-    versions
-        .iter()
-        .find(|(name, version)| release(name) && version.incompatible().is_none())
-        .or_else(|| versions.iter().find(|(_, version)| version.incompatible().is_none()))
-        .or_else(|| versions.first())
+    releases: impl Iterator<Item = &'a Release>,
+) -> Option<&'a Release> {
+    let pre = |text: &str| version::parse(text).is_some_and(|version| !version.pre.is_empty());
+    releases
+        .filter(|release| {
+            version::can_upgrade(installed, &release.version, release.upgrade_from.as_deref())
+        })
+        .filter(|release| release.incompatible().is_none())
+        // Who runs a stable version is not offered a pre-release.
+        .filter(|release| pre(installed) || !pre(&release.version))
+        .max_by(|a, b| Release::newest_first(b, a))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn version(upgrade_from: Option<&str>, minimum: Option<&str>) -> TemplateVersion {
-        TemplateVersion {
-            upgrade_from: upgrade_from.map(str::to_owned),
-            minimum_drover_version: minimum.map(str::to_owned),
-            ..TemplateVersion::default()
+    fn release(version: &str, upgrade_from: Option<&str>) -> Release {
+        Release {
+            version: version.into(),
+            upgrade_from: upgrade_from.map(Into::into),
+            ..Release::default()
         }
     }
 
     #[test]
-    fn upgrades_go_to_the_newest_that_may_follow() {
-        let mut versions = IndexMap::from([
-            ("1.9.0".to_owned(), version(None, None)),
-            ("1.10.0".to_owned(), version(None, None)),
-            ("2.0.0".to_owned(), version(Some(">=1.10.0 <2.0.0"), None)),
-            ("2.1.0-rc.1".to_owned(), version(None, None)),
-            ("9.0.0".to_owned(), version(None, Some("999.0.0"))),
-        ]);
-        sort_versions(&mut versions);
-        assert_eq!(versions.keys().next().map(String::as_str), Some("9.0.0"));
-        assert_eq!(default_version(&versions).map(|(name, _)| name.as_str()), Some("2.0.0"));
-        for (installed, expected) in [
-            ("1.9.0", Some("1.10.0")),
-            ("1.10.0", Some("2.0.0")),
-            ("2.0.0", None),
-            ("2.1.0-alpha", Some("2.1.0-rc.1")),
-            ("not a version", None),
-        ] {
-            assert_eq!(newest_upgrade(&versions, installed).as_deref(), expected, "{installed}");
+    fn a_text_falls_back_to_english() {
+        let text =
+            Text([("en", "Port"), ("zh-CN", "端口")].map(|(k, v)| (k.into(), v.into())).into());
+        assert_eq!((text.get("zh-CN"), text.get("de")), ("端口", "Port"));
+        assert_eq!(Text::default().get("en"), "");
+    }
+
+    #[test]
+    fn offers_the_newest_stable_release_and_reachable_upgrades() {
+        let releases = [
+            release("3.0.0", Some(">=2.0.0")),
+            release("2.1.0-rc.1", None),
+            release("2.0.0", None),
+            release("1.10.0", None),
+            release("1.9.0", None),
+        ];
+        let offered = |template: &Template| {
+            default_release(template, releases.iter()).map(|release| release.version.as_str())
+        };
+        assert_eq!(offered(&Template::default()), Some("3.0.0"));
+        let pinned = Template { default_version: Some("1.10.0".into()), ..Template::default() };
+        assert_eq!(offered(&pinned), Some("1.10.0"));
+        for (installed, expected) in
+            [("1.9.0", Some("2.0.0")), ("2.0.0", Some("3.0.0")), ("3.0.0", None), ("odd", None)]
+        {
+            let found = upgrade(installed, releases.iter()).map(|release| release.version.as_str());
+            assert_eq!(found, expected, "{installed}");
         }
     }
 
     #[test]
-    fn ranges_take_spaces_commas_and_alternatives() {
-        for (range, inside, outside) in [
-            (">=1.0.0 <2.0.0", "1.5.0", "2.0.0"),
-            (">= 1.0.0, < 2.0.0", "1.5.0", "2.0.0"),
-            ("~1.2 || ^3.1", "3.4.0", "2.0.0"),
-        ] {
-            for (version, expected) in [(inside, true), (outside, false)] {
-                let parsed = Version::parse(version);
-                assert_eq!(parsed.map(|v| in_range(range, &v)).ok(), Some(expected), "{range}");
-            }
-        }
-    }
-
-    #[test]
-    fn texts_fall_back_to_english() -> Result<(), serde_json::Error> {
-        let text: Text = serde_json::from_str(r#"{"en": "Port", "zh-CN": "端口"}"#)?;
-        assert_eq!((text.get("zh-CN"), text.get("fr")), ("端口", "Port"));
-        let plain: Text = serde_json::from_str("5")?;
-        assert_eq!(plain.get("zh-CN"), "5");
-        Ok(())
+    fn says_which_drover_it_needs() {
+        let mut needy = release("1.0.0", None);
+        assert_eq!(needy.incompatible(), None);
+        needy.minimum_drover_version = Some("99.0.0".into());
+        assert!(needy.incompatible().is_some_and(|why| why.contains("99.0.0")));
+        needy.minimum_drover_version = None;
+        needy.maximum_drover_version = Some("0.0.1".into());
+        assert!(needy.incompatible().is_some_and(|why| why.contains("0.0.1")));
     }
 }

@@ -1,29 +1,32 @@
-//! Catalogs and their templates.
+//! `/v1/catalogs` and `/v1/templates`.
+
+use std::collections::HashMap;
 
 use axum::{
+    body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
 };
 use drover_api::{
-    Catalog, CatalogKind, CreateCatalog, FieldError, List, PreviewService, PreviewTakeover,
-    PreviewTemplate, TemplateCategory, TemplateDetail, TemplatePreview, TemplateSummary,
-    TemplateVersion, TemplateVersionSummary, Topic, UpdateCatalog,
+    Catalog, CatalogKind, ComposeDiagnostic, CreateCatalog, FieldError, List, PreviewService,
+    PreviewTakeover, PreviewTemplate, TemplateCategory, TemplateDetail, TemplatePreview,
+    TemplateSummary, TemplateVersion, TemplateVersionSummary, Topic, UpdateCatalog,
 };
 use drover_compose::{FileSource, Project};
+use indexmap::IndexMap;
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    answers,
-    markdown::to_html,
-    model::{self, ENGLISH},
+    answers, markdown,
+    model::{self, Release},
     refresh, source,
-    store::{self, Listed},
+    store::{self, GitCatalog, TemplateRow},
 };
 use crate::{
-    access::EnvironmentAccess,
+    access::{Caller, EnvironmentAccess},
     app::App,
     audit::Note,
     error::{Error, Result, is_unique_violation},
@@ -38,84 +41,56 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(get, update, delete))
         .routes(routes!(refresh_now))
         .routes(routes!(list_templates))
-        .routes(routes!(list_categories))
+        .routes(routes!(categories))
         .routes(routes!(get_template))
-        .routes(routes!(get_icon))
+        .routes(routes!(icon))
         .routes(routes!(get_version))
         .routes(routes!(preview))
 }
 
-// ---- catalogs
+/// What a caller may see of a catalog.
+fn shown_to(caller: &Caller, mut catalog: Catalog) -> Catalog {
+    if !caller.is_admin() {
+        catalog.username = None;
+        catalog.problems.clear();
+        if catalog.kind == CatalogKind::Directory {
+            catalog.location = None;
+        }
+    }
+    catalog
+}
 
-/// List the catalogs
+/// List catalogs
+///
+/// Sort by `name`, `templates`, `refreshed_at` or `created_at`.
 #[utoipa::path(get, path = "/v1/catalogs", tag = "catalog", params(ListQuery),
     responses((status = 200, body = List<Catalog>)))]
 async fn list(
     State(app): State<App>,
+    caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<Catalog>>> {
-    query
-        .page(
-            store::list(&app.db).await?,
-            &["name", "created_at"],
-            "name",
-            |catalog| format!("{} {}", catalog.name, catalog.description),
-            |catalog, field| match field {
-                "created_at" => SortKey::Number(catalog.created_at.unix_ms()),
-                _ => SortKey::text(&catalog.name),
-            },
-        )
-        .map(Json)
+    let catalogs = store::catalogs(&app.db, None).await?;
+    let mut page = query.page(
+        catalogs,
+        &["name", "templates", "refreshed_at", "created_at"],
+        "created_at",
+        |catalog| format!("{} {}", catalog.name, catalog.description),
+        |catalog, field| match field {
+            "templates" => SortKey::Number(catalog.templates.into()),
+            "refreshed_at" => SortKey::Number(catalog.refreshed_at.map_or(0, |at| at.unix_ms())),
+            "created_at" => SortKey::Number(catalog.created_at.unix_ms()),
+            _ => SortKey::text(&catalog.name),
+        },
+    )?;
+    page.items = page.items.into_iter().map(|catalog| shown_to(&caller, catalog)).collect();
+    Ok(Json(page))
 }
 
-async fn found(app: &App, id: Uuid) -> Result<Catalog> {
-    store::get(&app.db, id).await?.ok_or_else(|| Error::not_found("catalog"))
-}
-
-/// Show a catalog
-#[utoipa::path(get, path = "/v1/catalogs/{catalog_id}", tag = "catalog",
-    params(("catalog_id" = Uuid, Path)), responses((status = 200, body = Catalog)))]
-async fn get(State(app): State<App>, Path(id): Path<Uuid>) -> Result<(HeaderMap, Json<Catalog>)> {
-    let catalog = found(&app, id).await?;
-    Ok((etag(catalog.version), Json(catalog)))
-}
-
-fn check(row: &store::Row<'_>) -> Result<()> {
-    let mut errors = Vec::new();
-    let length = row.name.chars().count();
-    if !(1..=64).contains(&length) || row.name.chars().any(char::is_control) {
-        errors.push(FieldError::new("name", "A name has 1 to 64 characters."));
-    }
-    if row.description.chars().count() > 1000 {
-        errors.push(FieldError::new("description", "At most 1,000 characters."));
-    }
-    if row.location.is_some_and(|location| location.len() > 1000 || !source::is_location(location))
-    {
-        let message = "An address that begins with https:// or ssh://, without a password in it.";
-        errors.push(FieldError::new("location", message));
-    }
-    if row.branch.is_some_and(|branch| !source::is_branch(branch)) {
-        errors.push(FieldError::new("branch", "This cannot be a branch."));
-    }
-    if row.username.is_some_and(|name| name.len() > 200 || name.contains(':')) {
-        errors.push(FieldError::new("username", "At most 200 characters, without `:`."));
-    }
-    if errors.is_empty() { Ok(()) } else { Err(Error::invalid(errors)) }
-}
-
-/// An optional text without what is empty.
-fn filled(text: Option<String>) -> Option<String> {
-    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
-}
-
-fn seal(app: &App, secret: Option<String>) -> Result<Option<Vec<u8>>> {
-    match filled(secret) {
-        Some(secret) if secret.len() > 64 << 10 => {
-            Err(Error::invalid_field("secret", "At most 64 KiB."))
-        }
-        Some(secret) => Ok(Some(app.cipher.seal(secret.as_bytes()))),
-        None => Ok(None),
-    }
+async fn answer(app: &App, caller: &Caller, id: Uuid) -> Result<(HeaderMap, Json<Catalog>)> {
+    let catalog = store::catalogs(&app.db, Some(id)).await?.pop();
+    let catalog = catalog.ok_or_else(|| Error::not_found("catalog"))?;
+    Ok((etag(catalog.version), Json(shown_to(caller, catalog))))
 }
 
 fn name_taken(error: sqlx::Error) -> Error {
@@ -126,357 +101,468 @@ fn name_taken(error: sqlx::Error) -> Error {
     }
 }
 
-/// Reads it beside the request; the catalog's row says how that went.
-fn read_in_background(app: &App, id: Uuid) {
-    let app = app.clone();
-    tokio::spawn(async move {
-        if let Err(error) = refresh::refresh(&app, id).await {
-            tracing::warn!(%error, catalog = %id, "cannot read a catalog");
+/// What is wrong with a catalog as a person wants it.
+fn check(wanted: &GitCatalog<'_>, kind: CatalogKind) -> Result<()> {
+    let mut errors = Vec::new();
+    let mut wrong = |field: &str, message: &str| errors.push(FieldError::new(field, message));
+    let length = wanted.name.chars().count();
+    if !(1..=64).contains(&length) || wanted.name.chars().any(char::is_control) {
+        wrong("name", "A name has 1 to 64 characters.");
+    }
+    if wanted.description.chars().count() > 1000 {
+        wrong("description", "A description has at most 1,000 characters.");
+    }
+    if kind == CatalogKind::Git {
+        if let Some(message) = source::check_location(wanted.location.unwrap_or_default()) {
+            wrong("location", message);
         }
-    });
+        if wanted.branch.is_some_and(|branch| !source::is_branch(branch)) {
+            wrong("branch", "This is not the name of a branch.");
+        }
+        if wanted
+            .username
+            .is_some_and(|name| name.len() > 200 || name.chars().any(char::is_control))
+        {
+            wrong("username", "A user name has at most 200 characters, on one line.");
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Error::invalid(errors)) }
 }
 
-/// Add a catalog from a Git repository
+fn check_secret(secret: Option<&str>, location: &str) -> Result<()> {
+    let Some(secret) = secret else { return Ok(()) };
+    // A line break would end it in Git's own protocol, and begin something else.
+    if secret.len() > 20_000
+        || (location.starts_with("https://") && secret.chars().any(char::is_control))
+    {
+        return Err(Error::invalid_field("secret", "At most 20,000 bytes; for https on one line."));
+    }
+    Ok(())
+}
+
+fn none_if_empty(text: Option<String>) -> Option<String> {
+    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Add a catalog
 ///
 /// It is read in the background at once.
-#[utoipa::path(post, path = "/v1/catalogs", tag = "catalog",
-    request_body = CreateCatalog, responses((status = 201, body = Catalog)))]
+#[utoipa::path(post, path = "/v1/catalogs", tag = "catalog", request_body = CreateCatalog,
+    responses((status = 201, body = Catalog)))]
 async fn create(
     State(app): State<App>,
+    caller: Caller,
     note: Note,
     Json(input): Json<CreateCatalog>,
 ) -> Result<(StatusCode, HeaderMap, Json<Catalog>)> {
-    let (branch, username) = (filled(input.branch), filled(input.username));
-    let secret = seal(&app, input.secret)?;
-    let row = store::Row {
+    let (branch, username) = (none_if_empty(input.branch), none_if_empty(input.username));
+    let location = input.location.trim();
+    let secret = input.secret.filter(|secret| !secret.is_empty());
+    check_secret(secret.as_deref(), location)?;
+    let sealed = secret.map(|secret| app.cipher.seal(secret.as_bytes()));
+    let new = GitCatalog {
         name: input.name.trim(),
         description: input.description.trim(),
-        location: Some(input.location.trim()),
+        location: Some(location),
         branch: branch.as_deref(),
         username: username.as_deref(),
-        secret: secret.as_deref(),
+        secret: sealed.as_deref(),
     };
-    check(&row)?;
-    let id = store::insert(&app.db, CatalogKind::Git, &row).await.map_err(name_taken)?;
-    note.target(id, row.name);
+    check(&new, CatalogKind::Git)?;
+    let id = store::insert(&app.db, &new).await.map_err(name_taken)?;
+    note.target(id, new.name);
+    note.detail("location", location);
     app.events.updated(Topic::Catalog, None, id).await;
-    read_in_background(&app, id);
-    let catalog = found(&app, id).await?;
-    Ok((StatusCode::CREATED, etag(catalog.version), Json(catalog)))
+    refresh::refresh_soon(&app, id);
+    let (headers, body) = answer(&app, &caller, id).await?;
+    Ok((StatusCode::CREATED, headers, body))
 }
 
-/// The scheme and the server of an address.
-fn server(location: &str) -> Vec<&str> {
-    location.split('/').take(3).collect()
+/// Show a catalog
+#[utoipa::path(get, path = "/v1/catalogs/{catalog_id}", tag = "catalog",
+    params(("catalog_id" = Uuid, Path)), responses((status = 200, body = Catalog)))]
+async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    path: Path<Uuid>,
+) -> Result<(HeaderMap, Json<Catalog>)> {
+    answer(&app, &caller, path.0).await
 }
 
 /// Change a catalog
+///
+/// A Git catalog is read again in the background at once.
 #[utoipa::path(patch, path = "/v1/catalogs/{catalog_id}", tag = "catalog",
     request_body = UpdateCatalog,
     params(("catalog_id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, body = Catalog)))]
 async fn update(
     State(app): State<App>,
-    Path(id): Path<Uuid>,
+    caller: Caller,
+    path: Path<Uuid>,
     if_match: IfMatch,
     note: Note,
     Json(input): Json<UpdateCatalog>,
 ) -> Result<(HeaderMap, Json<Catalog>)> {
-    let now = found(&app, id).await?;
-    note.target(id, &now.name);
-    if_match.check(now.version)?;
-    let of_git = input.location.is_some()
-        || input.branch.is_some()
-        || input.username.is_some()
-        || input.secret.is_some();
-    if of_git && now.kind != CatalogKind::Git {
+    let Path(id) = path;
+    let mut tx = app.db.begin().await?;
+    let row = store::lock(&mut tx, id).await?.ok_or_else(|| Error::not_found("catalog"))?;
+    note.target(id, &row.name);
+    if_match.check(row.version)?;
+    let of_settings = row.kind != CatalogKind::Git;
+    if of_settings
+        && (input.location.is_some()
+            || input.branch.is_some()
+            || input.username.is_some()
+            || input.secret.is_some())
+    {
         return Err(Error::conflict(
             "catalog_fixed",
-            "Of this catalog only the name and the description can be changed.",
+            "Of this catalog, nothing but name and description can be changed.",
         ));
     }
-    let name = input.name.unwrap_or_else(|| now.name.clone());
-    let description = input.description.unwrap_or_else(|| now.description.clone());
-    let location = input.location.or_else(|| now.location.clone());
-    let branch = filled(input.branch.unwrap_or_else(|| now.branch.clone()));
-    let username = filled(input.username.unwrap_or_else(|| now.username.clone()));
-    let old = now.location.as_deref().unwrap_or_default();
-    let moved = server(location.as_deref().unwrap_or_default()) != server(old);
+    let location = input.location.map(|text| text.trim().to_owned()).or(row.location.clone());
+    let servers = [&location, &row.location].map(|text| text.as_deref().map(source::server_of));
+    if servers[0] != servers[1] && row.secret.is_some() && input.secret.is_none() {
+        return Err(Error::invalid_field(
+            "secret",
+            "The address is on another server: give the password, token or key anew.",
+        ));
+    }
     let secret = match input.secret {
-        Some(secret) => seal(&app, secret)?,
-        // Another server must not get the secret of this one.
-        None if moved => None,
-        None => store::secret(&app.db, id).await?,
+        None => row.secret,
+        Some(secret) => {
+            let secret = secret.filter(|secret| !secret.is_empty());
+            check_secret(secret.as_deref(), location.as_deref().unwrap_or_default())?;
+            secret.map(|secret| app.cipher.seal(secret.as_bytes()))
+        }
     };
-    let row = store::Row {
+    let name = input.name.unwrap_or(row.name);
+    let description = input.description.unwrap_or(row.description);
+    let branch = input.branch.map_or(row.branch, none_if_empty);
+    let username = input.username.map_or(row.username, none_if_empty);
+    let new = GitCatalog {
         name: name.trim(),
         description: description.trim(),
-        location: location.as_deref().map(str::trim),
+        location: location.as_deref(),
         branch: branch.as_deref(),
         username: username.as_deref(),
         secret: secret.as_deref(),
     };
-    check(&store::Row { location: row.location.filter(|_| now.kind == CatalogKind::Git), ..row })?;
-    if !store::update(&app.db, id, now.version, &row).await.map_err(name_taken)? {
-        return Err(Error::changed_meanwhile());
-    }
+    check(&new, row.kind)?;
+    store::update(&mut tx, id, &new).await.map_err(name_taken)?;
+    tx.commit().await?;
     app.events.updated(Topic::Catalog, None, id).await;
-    if of_git {
-        read_in_background(&app, id);
+    if !of_settings {
+        refresh::refresh_soon(&app, id);
     }
-    let catalog = found(&app, id).await?;
-    Ok((etag(catalog.version), Json(catalog)))
+    answer(&app, &caller, id).await
 }
 
 /// Remove a catalog
 ///
-/// Stacks that were installed from it stay as they are; they can no longer be upgraded.
+/// Stacks that were installed from it stay; they are offered no more upgrades.
 #[utoipa::path(delete, path = "/v1/catalogs/{catalog_id}", tag = "catalog",
-    params(("catalog_id" = Uuid, Path)), responses((status = 204, description = "Removed")))]
-async fn delete(State(app): State<App>, Path(id): Path<Uuid>, note: Note) -> Result<StatusCode> {
-    let now = found(&app, id).await?;
-    note.target(id, &now.name);
+    params(("catalog_id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 204, description = "Removed")))]
+async fn delete(
+    State(app): State<App>,
+    path: Path<Uuid>,
+    if_match: IfMatch,
+    note: Note,
+) -> Result<StatusCode> {
+    let Path(id) = path;
+    let catalog = store::catalogs(&app.db, Some(id)).await?.pop();
+    let catalog = catalog.ok_or_else(|| Error::not_found("catalog"))?;
+    note.target(id, &catalog.name);
+    if_match.check(catalog.version)?;
     if !store::delete(&app.db, id).await? {
-        return Err(Error::conflict("catalog_fixed", "This catalog belongs to Drover itself."));
+        return Err(Error::conflict(
+            "catalog_fixed",
+            "The built-in catalog is part of Drover and cannot be removed.",
+        ));
     }
     app.events.removed(Topic::Catalog, None, id).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Read a catalog anew
+/// Read a catalog again
 ///
-/// In the background; the catalog says when it is done.
+/// In the background; follow `refreshing`, `commit` and `error` of the catalog.
 #[utoipa::path(post, path = "/v1/catalogs/{catalog_id}/refresh", tag = "catalog",
     params(("catalog_id" = Uuid, Path)), responses((status = 202, body = Catalog)))]
 async fn refresh_now(
     State(app): State<App>,
-    Path(id): Path<Uuid>,
+    caller: Caller,
+    path: Path<Uuid>,
     note: Note,
-) -> Result<(StatusCode, Json<Catalog>)> {
-    let catalog = found(&app, id).await?;
-    note.target(id, &catalog.name);
-    read_in_background(&app, id);
-    Ok((StatusCode::ACCEPTED, Json(Catalog { refreshing: true, ..catalog })))
+) -> Result<(StatusCode, HeaderMap, Json<Catalog>)> {
+    let (headers, Json(mut catalog)) = answer(&app, &caller, path.0).await?;
+    note.target(catalog.id, &catalog.name);
+    refresh::refresh_soon(&app, catalog.id);
+    catalog.refreshing = true;
+    Ok((StatusCode::ACCEPTED, headers, Json(catalog)))
 }
 
-// ---- templates
-
-/// Which templates, and in which language.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-struct TemplateQuery {
-    /// Only those of a category, as `GET /v1/templates/categories` names it.
-    category: Option<String>,
-    /// Only those of a catalog.
-    catalog_id: Option<Uuid>,
-    /// The language of the texts.
-    #[param(example = "zh-CN")]
-    language: Option<String>,
-}
-
-/// The language of the texts.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+/// `?language=` beside what a route takes.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Language {
-    /// `en` or `zh-CN`.
-    #[param(example = "zh-CN")]
+    /// `en` (the default) or `zh-CN`.
+    #[param(example = "en")]
     language: Option<String>,
 }
 
 impl Language {
-    fn name(&self) -> &str {
-        self.language.as_deref().unwrap_or(ENGLISH)
+    fn code(&self) -> &str {
+        self.language.as_deref().unwrap_or("en")
     }
 }
 
-fn summary(row: &Listed, language: &str) -> TemplateSummary {
-    let (version, newest) = model::default_version(&row.versions).unzip();
-    let address = || format!("/v1/templates/{}/{}/icon", row.catalog_id, row.template);
+/// Which templates.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct TemplateFilter {
+    /// Of this catalog.
+    catalog_id: Option<Uuid>,
+    /// In this category.
+    category: Option<String>,
+    /// `en` (the default) or `zh-CN`.
+    #[param(example = "en")]
+    language: Option<String>,
+}
+
+fn summary(row: &TemplateRow, release: &Release, language: &str) -> TemplateSummary {
+    let (catalog_id, name) = (row.catalog_id, &row.name);
+    // With its hash in the address, browsers need not ask again.
+    let icon = row.icon_hash.as_ref();
     TemplateSummary {
-        catalog_id: row.catalog_id,
+        catalog_id,
         catalog: row.catalog.clone(),
-        template: row.template.clone(),
-        title: row.definition.title.get(language).to_owned(),
-        description: row.definition.description.get(language).to_owned(),
-        categories: row.definition.categories.clone(),
-        version: version.cloned().unwrap_or_default(),
-        app_version: newest.map(|newest| newest.app_version.clone()).unwrap_or_default(),
-        icon: row.has_icon.then(address),
+        template: name.clone(),
+        title: row.template.title.get(language).to_owned(),
+        description: row.template.description.get(language).to_owned(),
+        categories: row.template.categories.clone(),
+        version: release.version.clone(),
+        app_version: release.app_version.clone(),
+        icon: icon.map(|hash| format!("/v1/templates/{catalog_id}/{name}/icon?hash={hash}")),
     }
 }
 
-fn search_text(row: &Listed) -> String {
-    let definition = &row.definition;
-    let texts = definition.title.all().chain(definition.description.all());
-    let words = definition.keywords.iter().chain(&definition.categories).map(String::as_str);
-    texts.chain(words).chain([row.template.as_str()]).collect::<Vec<_>>().join(" ")
+/// The releases of templates by catalog and name, the newest first.
+fn by_template(rows: Vec<store::ReleaseRow>) -> HashMap<(Uuid, String), Vec<Release>> {
+    let mut all: HashMap<_, Vec<Release>> = HashMap::new();
+    for row in rows {
+        all.entry((row.catalog_id, row.template)).or_default().push(row.release);
+    }
+    all.values_mut().for_each(|releases| releases.sort_by(Release::newest_first));
+    all
 }
 
-/// List the templates of all catalogs
-#[utoipa::path(get, path = "/v1/templates", tag = "catalog", params(ListQuery, TemplateQuery),
+/// List templates
+///
+/// `q` searches names, descriptions and keywords in every language. Sort by `title` or `template`.
+#[utoipa::path(get, path = "/v1/templates", tag = "catalog", params(ListQuery, TemplateFilter),
     responses((status = 200, body = List<TemplateSummary>)))]
 async fn list_templates(
     State(app): State<App>,
     Query(query): Query<ListQuery>,
-    Query(filter): Query<TemplateQuery>,
+    Query(filter): Query<TemplateFilter>,
 ) -> Result<Json<List<TemplateSummary>>> {
-    let language = filter.language.as_deref().unwrap_or(ENGLISH);
-    let mut rows = store::templates(&app.db, filter.catalog_id, None).await?;
-    rows.retain(|row| !row.definition.deprecated);
-    if let Some(category) = filter.category.as_deref().filter(|category| !category.is_empty()) {
-        let wanted = category.to_lowercase();
-        rows.retain(|row| row.definition.categories.iter().any(|c| c.to_lowercase() == wanted));
-    }
-    let page =
-        query.page(
-            rows,
-            &["title", "catalog"],
-            "title",
-            search_text,
-            |row, field| match field {
-                "catalog" => SortKey::text(&row.catalog),
-                _ => SortKey::text(row.definition.title.get(language)),
-            },
-        )?;
+    let catalog = filter.catalog_id;
+    let mut releases = by_template(store::releases(&app.db, catalog, None).await?);
+    let language = filter.language.as_deref().unwrap_or("en");
+    let rows: Vec<_> = store::templates(&app.db, catalog, None)
+        .await?
+        .into_iter()
+        .filter(|row| !row.template.deprecated)
+        .filter(|row| filter.category.as_ref().is_none_or(|c| row.template.categories.contains(c)))
+        .filter_map(|row| {
+            let releases = releases.remove(&(row.catalog_id, row.name.clone()))?;
+            let offered = model::default_release(&row.template, releases.iter())?;
+            Some((summary(&row, offered, language), row))
+        })
+        .collect();
+    let page = query.page(
+        rows,
+        &["title", "template"],
+        "title",
+        |(_, row)| {
+            let texts = row.template.title.all().chain(row.template.description.all());
+            let words = row.template.keywords.iter().chain(&row.template.categories);
+            let mut text: Vec<&str> = texts.chain(words.map(String::as_str)).collect();
+            text.push(&row.name);
+            text.join(" ")
+        },
+        |(summary, _), field| match field {
+            "template" => SortKey::text(&summary.template),
+            _ => SortKey::text(&summary.title),
+        },
+    )?;
     Ok(Json(List {
-        items: page.items.iter().map(|row| summary(row, language)).collect(),
+        items: page.items.into_iter().map(|(summary, _)| summary).collect(),
         next_cursor: page.next_cursor,
         total: page.total,
         freshness: None,
     }))
 }
 
-/// List the categories that templates are in
+/// List the categories of templates
 #[utoipa::path(get, path = "/v1/templates/categories", tag = "catalog", params(Language),
     responses((status = 200, body = List<TemplateCategory>)))]
-async fn list_categories(
+async fn categories(
     State(app): State<App>,
     Query(language): Query<Language>,
 ) -> Result<Json<List<TemplateCategory>>> {
-    let known = store::categories(&app.db).await?;
-    let mut counts = std::collections::BTreeMap::<String, u32>::new();
-    for row in store::templates(&app.db, None, None).await? {
-        for category in row.definition.categories.into_iter().filter(|_| !row.definition.deprecated)
-        {
-            *counts.entry(category).or_default() += 1;
+    let mut found: IndexMap<String, TemplateCategory> = IndexMap::new();
+    let category = |name: &str, title: &str| TemplateCategory {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        templates: 0,
+    };
+    for about in store::abouts(&app.db).await? {
+        for text in about.categories {
+            let name = text.get("en");
+            let title = text.get(language.code());
+            found.entry(name.to_owned()).or_insert_with(|| category(name, title));
         }
     }
-    let categories = counts.into_iter().map(|(name, templates)| {
-        let texts = known.iter().find(|texts| texts.get(ENGLISH) == name);
-        let title = texts.map_or(name.as_str(), |texts| texts.get(language.name())).to_owned();
-        TemplateCategory { name, title, templates }
-    });
-    Ok(Json(List::whole(categories.collect())))
+    for row in store::templates(&app.db, None, None).await? {
+        for name in row.template.categories.iter().filter(|_| !row.template.deprecated) {
+            found.entry(name.clone()).or_insert_with(|| category(name, name)).templates += 1;
+        }
+    }
+    let used = found.into_values().filter(|category| category.templates > 0).collect();
+    Ok(Json(List::whole(used)))
 }
 
-async fn template(app: &App, id: Uuid, name: &str) -> Result<Listed> {
-    let rows = store::templates(&app.db, Some(id), Some(name)).await?;
-    rows.into_iter().next().ok_or_else(|| Error::not_found("template"))
-}
-
-fn version_summary(
-    name: &str,
-    version: &model::TemplateVersion,
-    language: &str,
-) -> TemplateVersionSummary {
+fn version_summary(release: &Release, language: &str) -> TemplateVersionSummary {
     TemplateVersionSummary {
-        version: name.to_owned(),
-        app_version: version.app_version.clone(),
-        upgrade_from: version.upgrade_from.clone(),
-        incompatible: version.incompatible(),
-        notes_html: to_html(version.notes.get(language)),
+        version: release.version.clone(),
+        app_version: release.app_version.clone(),
+        upgrade_from: release.upgrade_from.clone(),
+        incompatible: release.incompatible(),
+        notes_html: markdown::to_html(release.notes.get(language)),
     }
 }
 
 /// Show a template
+///
+/// With its README and its versions, the newest first.
 #[utoipa::path(get, path = "/v1/templates/{catalog_id}/{template}", tag = "catalog",
     params(("catalog_id" = Uuid, Path), ("template" = String, Path), Language),
     responses((status = 200, body = TemplateDetail)))]
 async fn get_template(
     State(app): State<App>,
-    Path((id, name)): Path<(Uuid, String)>,
+    path: Path<(Uuid, String)>,
     Query(language): Query<Language>,
 ) -> Result<Json<TemplateDetail>> {
-    let row = template(&app, id, &name).await?;
-    let readme = store::readme(&app.db, id, &name).await?.unwrap_or_default();
-    let versions = row.versions.iter();
+    let Path((catalog, name)) = path;
+    let missing = || Error::not_found("template");
+    let row = store::templates(&app.db, Some(catalog), Some(&name)).await?.pop();
+    let row = row.ok_or_else(missing)?;
+    let mut releases: Vec<_> = store::releases(&app.db, Some(catalog), Some(&name))
+        .await?
+        .into_iter()
+        .map(|row| row.release)
+        .collect();
+    releases.sort_by(Release::newest_first);
+    let offered = model::default_release(&row.template, releases.iter()).ok_or_else(missing)?;
+    let whole = store::release(&app.db, catalog, &name, &offered.version).await?;
+    let readme = whole.ok_or_else(missing)?.readme;
+    let code = language.code();
     Ok(Json(TemplateDetail {
-        summary: summary(&row, language.name()),
-        readme_html: to_html(&readme),
-        versions: versions
-            .map(|(name, version)| version_summary(name, version, language.name()))
-            .collect(),
-        home: web_only(row.definition.home),
-        source: web_only(row.definition.source),
-        maintainer: row.definition.maintainer,
-        license: row.definition.license,
-        labels: row.definition.labels,
-        deprecated: row.definition.deprecated,
+        summary: summary(&row, offered, code),
+        readme_html: markdown::to_html(readme.get(code)),
+        versions: releases.iter().map(|release| version_summary(release, code)).collect(),
+        home: row.template.home,
+        source: row.template.source,
+        maintainer: row.template.maintainer,
+        license: row.template.license,
+        labels: row.template.labels,
+        deprecated: row.template.deprecated,
     }))
-}
-
-/// Drops an address that a browser should not follow.
-fn web_only(address: Option<String>) -> Option<String> {
-    address.filter(|text| text.starts_with("https://") || text.starts_with("http://"))
 }
 
 /// Show a template's picture
 #[utoipa::path(get, path = "/v1/templates/{catalog_id}/{template}/icon", tag = "catalog",
     params(("catalog_id" = Uuid, Path), ("template" = String, Path)),
-    responses((status = 200, body = String, content_type = "image/svg+xml")))]
-async fn get_icon(
+    responses((status = 200, description = "SVG or PNG", content_type = "image/svg+xml")))]
+async fn icon(
     State(app): State<App>,
-    Path((id, name)): Path<(Uuid, String)>,
+    path: Path<(Uuid, String)>,
+    headers: HeaderMap,
 ) -> Result<Response> {
-    let icon = store::icon(&app.db, id, &name).await?.ok_or_else(|| Error::not_found("picture"))?;
-    // Catalogs are written by others: as a page of its own, a picture could run scripts.
-    let headers = [
-        (header::CONTENT_TYPE, "image/svg+xml"),
-        (header::CONTENT_DISPOSITION, "attachment"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
-        (header::CACHE_CONTROL, "private, max-age=3600"),
-    ];
-    Ok((headers, icon).into_response())
+    let Path((catalog, template)) = path;
+    let (media_type, hash, bytes) = store::icon(&app.db, catalog, &template)
+        .await?
+        .ok_or_else(|| Error::not_found("picture"))?;
+    let tag = format!("\"{hash}\"");
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains(&tag));
+    let (status, body) = if known {
+        (StatusCode::NOT_MODIFIED, Body::empty())
+    } else {
+        (StatusCode::OK, Body::from(bytes))
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, media_type),
+        (header::ETAG, tag),
+        // Shown in pages only: opened as a page of its own, it could do more than draw.
+        (header::CONTENT_DISPOSITION, "attachment".to_owned()),
+        // The address that lists give changes with the picture.
+        (header::CACHE_CONTROL, "private, max-age=86400".to_owned()),
+    ] {
+        headers.insert(name, HeaderValue::try_from(value).map_err(Error::internal)?);
+    }
+    Ok(response)
 }
 
-async fn version(
+async fn release_of(
     app: &App,
-    id: Uuid,
+    catalog: Uuid,
     template: &str,
-    name: &str,
-) -> Result<(model::TemplateVersion, String)> {
-    let found = store::version(&app.db, id, template, name).await?;
+    version: &str,
+) -> Result<store::WholeRelease> {
+    let found = store::release(&app.db, catalog, template, version).await?;
     found.ok_or_else(|| Error::not_found("version"))
 }
 
-/// Show a version with its questions
+/// Show a version of a template
+///
+/// With its questions and its Compose text.
 #[utoipa::path(get, path = "/v1/templates/{catalog_id}/{template}/versions/{version}",
     tag = "catalog",
-    params(("catalog_id" = Uuid, Path), ("template" = String, Path), ("version" = String, Path),
-        Language),
+    params(("catalog_id" = Uuid, Path), ("template" = String, Path), ("version" = String, Path), Language),
     responses((status = 200, body = TemplateVersion)))]
 async fn get_version(
     State(app): State<App>,
-    Path((id, name, wanted)): Path<(Uuid, String, String)>,
+    path: Path<(Uuid, String, String)>,
     Query(language): Query<Language>,
 ) -> Result<Json<TemplateVersion>> {
-    let (found, compose) = version(&app, id, &name, &wanted).await?;
-    let row = template(&app, id, &name).await?;
-    let readme = store::readme(&app.db, id, &name).await?.unwrap_or_default();
+    let Path((catalog_id, template, version)) = path;
+    let found = release_of(&app, catalog_id, &template, &version).await?;
+    let code = language.code();
     Ok(Json(TemplateVersion {
-        catalog_id: id,
-        title: row.definition.title.get(language.name()).to_owned(),
-        template: name,
-        summary: version_summary(&wanted, &found, language.name()),
-        questions: found.questions.iter().map(|one| one.wire(language.name())).collect(),
-        compose,
-        readme_html: to_html(&readme),
+        catalog_id,
+        template,
+        title: found.title.get(code).to_owned(),
+        summary: version_summary(&found.release, code),
+        questions: found.release.questions.iter().map(|question| question.to_api(code)).collect(),
+        compose: found.compose,
+        readme_html: markdown::to_html(found.readme.get(code)),
     }))
 }
 
-/// Show what an install would make
+/// Preview an install
 ///
-/// Changes nothing. What is wrong with the answers is in the body, not a 422.
+/// Checks answers, and tells what an install with them would make. Changes nothing; what is wrong
+/// with the answers is in the body, not a 422.
 #[utoipa::path(post,
     path = "/v1/environments/{environment_id}/templates/{catalog_id}/{template}/versions/{version}/preview",
     tag = "catalog", request_body = PreviewTemplate,
@@ -489,25 +575,45 @@ async fn preview(
     path: Path<(Uuid, Uuid, String, String)>,
     Json(input): Json<PreviewTemplate>,
 ) -> Result<Json<TemplatePreview>> {
-    let Path((_, id, name, wanted)) = path;
-    let (found, compose) = version(&app, id, &name, &wanted).await?;
-    let (checked, errors) =
-        answers::check(&found.questions, &input.answers, None, &mut rand::rng());
-    let shown = answers::shown(&found.questions, &checked.values);
-    let loaded = drover_compose::load(&compose, &checked.values);
+    let Path((_, catalog_id, template, version)) = path;
+    let found = release_of(&app, catalog_id, &template, &version).await?;
+    let filled = answers::fill(&found.release.questions, &input.answers, None, &mut rand::rng());
+    let loaded = drover_compose::load(&found.compose, &filled.answers.values);
     let (diagnostics, _) = stacks::describe(access, &loaded);
-    let project = loaded.project.unwrap_or_default();
-    Ok(Json(TemplatePreview {
-        errors,
-        shown,
+    Ok(Json(summed_up(filled, diagnostics, &loaded.project.unwrap_or_default())))
+}
+
+fn summed_up(
+    filled: answers::Filled,
+    diagnostics: Vec<ComposeDiagnostic>,
+    project: &Project,
+) -> TemplatePreview {
+    let services = project.services.iter().map(|(name, service)| PreviewService {
+        name: name.clone(),
+        image: service.image.clone(),
+        scale: service.deploy.replicas,
+        ports: service.ports.iter().map(port).collect(),
+        volumes: service
+            .volumes
+            .iter()
+            .map(|mount| match &mount.source {
+                Some(source) => format!("{source}:{}", mount.target),
+                None => mount.target.clone(),
+            })
+            .collect(),
+        depends_on: service.depends_on.keys().cloned().collect(),
+    });
+    let own_volumes = project.volumes.iter().filter(|(_, volume)| !volume.external);
+    let own_networks = project.networks.iter().filter(|(_, network)| !network.external);
+    let sources = project.secrets.values().chain(project.configs.values());
+    TemplatePreview {
+        errors: filled.errors,
+        shown: filled.shown,
         diagnostics,
-        services: services(&project),
-        volumes: project.volumes.keys().cloned().collect(),
-        networks: project.networks.keys().cloned().collect(),
-        secrets: project
-            .secrets
-            .values()
-            .chain(project.configs.values())
+        services: services.collect(),
+        volumes: own_volumes.map(|(name, _)| name.clone()).collect(),
+        networks: own_networks.map(|(name, _)| name.clone()).collect(),
+        secrets: sources
             .filter_map(|source| match source {
                 FileSource::External(name) => Some(name.clone()),
                 _ => None,
@@ -522,32 +628,13 @@ async fn preview(
                 message: found.message,
             })
             .collect(),
-    }))
+    }
 }
 
-fn services(project: &Project) -> Vec<PreviewService> {
-    let ports = |service: &drover_compose::Service| {
-        let ports = service.ports.iter().map(|port| {
-            let address = port.host_ip.as_ref().map(|ip| format!("{ip}:")).unwrap_or_default();
-            let host = port.published.map(|port| format!("{port}:")).unwrap_or_default();
-            format!("{address}{host}{}/{}", port.target, port.protocol)
-        });
-        ports.collect()
-    };
-    let services = project.services.iter().map(|(name, service)| PreviewService {
-        name: name.clone(),
-        image: service.image.clone(),
-        scale: service.deploy.replicas,
-        ports: ports(service),
-        volumes: service
-            .volumes
-            .iter()
-            .map(|mount| match &mount.source {
-                Some(source) => format!("{source}:{}", mount.target),
-                None => mount.target.clone(),
-            })
-            .collect(),
-        depends_on: service.depends_on.keys().cloned().collect(),
+fn port(port: &drover_compose::Port) -> String {
+    let address = port.host_ip.as_ref().map_or(String::new(), |address| {
+        if address.contains(':') { format!("[{address}]:") } else { format!("{address}:") }
     });
-    services.collect()
+    let published = port.published.map_or(String::new(), |published| format!("{published}:"));
+    format!("{address}{published}{}/{}", port.target, port.protocol)
 }

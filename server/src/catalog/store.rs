@@ -1,24 +1,12 @@
-//! The tables of catalogs, their templates and versions.
+//! The tables of catalogs, templates and releases.
 
 use drover_api::{Catalog, CatalogKind, CatalogProblem, Timestamp};
-use indexmap::IndexMap;
-use sqlx::{PgPool, types::Json};
+use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
-use super::{
-    model::{Template, TemplateVersion, Text, sort_versions},
-    read::Contents,
-};
+use super::model::{About, CatalogFiles, Release, Template, Text};
 
-fn kind_name(kind: CatalogKind) -> &'static str {
-    match kind {
-        CatalogKind::Builtin => "builtin",
-        CatalogKind::Directory => "directory",
-        CatalogKind::Git => "git",
-    }
-}
-
-fn parse_kind(name: &str) -> CatalogKind {
+fn kind(name: &str) -> CatalogKind {
     match name {
         "builtin" => CatalogKind::Builtin,
         "directory" => CatalogKind::Directory,
@@ -26,25 +14,17 @@ fn parse_kind(name: &str) -> CatalogKind {
     }
 }
 
-pub(super) async fn list(db: &PgPool) -> sqlx::Result<Vec<Catalog>> {
-    select(db, None).await
-}
-
-pub(super) async fn get(db: &PgPool, id: Uuid) -> sqlx::Result<Option<Catalog>> {
-    Ok(select(db, Some(id)).await?.pop())
-}
-
-async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Catalog>> {
+/// All catalogs, or one.
+pub(super) async fn catalogs(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Catalog>> {
     let rows = sqlx::query!(
-        r#"SELECT c.id, c.name::text AS "name!", c.description, c.kind, c.location, c.branch,
-               c.username, c.secret IS NOT NULL AS "has_credentials!", c.commit,
-               (SELECT count(*) FROM catalog_templates t WHERE t.catalog_id = c.id)
+        r#"SELECT id, name::text AS "name!", description, kind, location, branch, username,
+               secret IS NOT NULL AS "has_credentials!", commit,
+               (SELECT count(*) FROM catalog_templates t WHERE t.catalog_id = catalogs.id)
                    AS "templates!",
-               coalesce(c.refreshing_since > now() - interval '10 minutes', false)
-                   AS "refreshing!",
-               c.checked_at, c.refreshed_at, c.error,
-               c.problems AS "problems: Json<Vec<CatalogProblem>>", c.created_at, c.version
-           FROM catalogs c WHERE $1::uuid IS NULL OR c.id = $1 ORDER BY c.id"#,
+               error,
+               problems AS "problems: Json<Vec<CatalogProblem>>", checked_at, refreshed_at,
+               coalesce(refreshing_since > now() - interval '5 minutes', false) AS "refreshing!", created_at, version
+           FROM catalogs WHERE $1::uuid IS NULL OR id = $1 ORDER BY id"#,
         id
     )
     .fetch_all(db)
@@ -55,7 +35,7 @@ async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Catalog>> {
             id: row.id,
             name: row.name,
             description: row.description,
-            kind: parse_kind(&row.kind),
+            kind: kind(&row.kind),
             location: row.location,
             branch: row.branch,
             username: row.username,
@@ -73,8 +53,8 @@ async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Catalog>> {
         .collect())
 }
 
-/// What people set of a catalog.
-pub(super) struct Row<'a> {
+/// What a person says of a Git catalog; the secret is sealed.
+pub(super) struct GitCatalog<'a> {
     pub name: &'a str,
     pub description: &'a str,
     pub location: Option<&'a str>,
@@ -83,102 +63,141 @@ pub(super) struct Row<'a> {
     pub secret: Option<&'a [u8]>,
 }
 
-pub(super) async fn insert(db: &PgPool, kind: CatalogKind, row: &Row<'_>) -> sqlx::Result<Uuid> {
+pub(super) async fn insert(db: &PgPool, new: &GitCatalog<'_>) -> sqlx::Result<Uuid> {
     sqlx::query_scalar!(
         "INSERT INTO catalogs (id, name, description, kind, location, branch, username, secret)
-         VALUES ($1, $2::text::citext, $3, $4, $5, $6, $7, $8) RETURNING id",
+         VALUES ($1, $2::text::citext, $3, 'git', $4, $5, $6, $7) RETURNING id",
         Uuid::now_v7(),
-        row.name,
-        row.description,
-        kind_name(kind),
-        row.location,
-        row.branch,
-        row.username,
-        row.secret
+        new.name,
+        new.description,
+        new.location,
+        new.branch,
+        new.username,
+        new.secret
     )
     .fetch_one(db)
     .await
 }
 
-/// Changes a catalog if nobody else has since `version`.
-pub(super) async fn update(
+/// Makes sure that the catalog of a kind that there is one of is there, and gives its id.
+pub(super) async fn ensure(
     db: &PgPool,
-    id: Uuid,
-    version: i64,
-    row: &Row<'_>,
-) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "UPDATE catalogs SET name = $3::text::citext, description = $4, location = $5, branch = $6,
-             username = $7, secret = $8, version = version + 1
-         WHERE id = $1 AND version = $2",
-        id,
-        version,
-        row.name,
-        row.description,
-        row.location,
-        row.branch,
-        row.username,
-        row.secret
+    kind: &str,
+    name: &str,
+    location: Option<&str>,
+) -> sqlx::Result<Uuid> {
+    // A person may have given the name to another one.
+    sqlx::query_scalar!(
+        r#"INSERT INTO catalogs (id, name, kind, location)
+           VALUES ($1, CASE WHEN EXISTS (SELECT 1 FROM catalogs WHERE name = $3::text::citext)
+                       THEN $3 || ' (' || $2 || ')' ELSE $3 END, $2, $4)
+           ON CONFLICT (kind) WHERE kind <> 'git'
+           DO UPDATE SET location = excluded.location
+           RETURNING id"#,
+        Uuid::now_v7(),
+        kind,
+        name,
+        location
     )
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .fetch_one(db)
+    .await
 }
 
+/// What must be known of a catalog to change or read it.
+pub(super) struct CatalogRow {
+    pub name: String,
+    pub description: String,
+    pub kind: CatalogKind,
+    pub location: Option<String>,
+    pub branch: Option<String>,
+    pub username: Option<String>,
+    pub secret: Option<Vec<u8>>,
+    pub ssh_host_keys: Option<String>,
+    pub read_key: Option<String>,
+    pub version: i64,
+}
+
+/// Locks the row until the transaction ends.
+pub(super) async fn lock(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<CatalogRow>> {
+    let row = sqlx::query!(
+        r#"SELECT name::text AS "name!", description, kind, location, branch, username, secret,
+               ssh_host_keys, read_key, version
+           FROM catalogs WHERE id = $1 FOR UPDATE"#,
+        id
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.map(|row| CatalogRow {
+        name: row.name,
+        description: row.description,
+        kind: kind(&row.kind),
+        location: row.location,
+        branch: row.branch,
+        username: row.username,
+        secret: row.secret,
+        ssh_host_keys: row.ssh_host_keys,
+        read_key: row.read_key,
+        version: row.version,
+    }))
+}
+
+/// Changes what a person says of a catalog. SSH's host keys are forgotten with the location.
+pub(super) async fn update(
+    tx: &mut PgConnection,
+    id: Uuid,
+    new: &GitCatalog<'_>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE catalogs SET name = $2::text::citext, description = $3, location = $4, branch = $5,
+             username = $6, secret = $7, version = version + 1,
+             ssh_host_keys = CASE WHEN location IS NOT DISTINCT FROM $4 THEN ssh_host_keys END
+         WHERE id = $1",
+        id,
+        new.name,
+        new.description,
+        new.location,
+        new.branch,
+        new.username,
+        new.secret
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes a Git catalog with its templates.
 pub(super) async fn delete(db: &PgPool, id: Uuid) -> sqlx::Result<bool> {
-    let gone =
-        sqlx::query!("DELETE FROM catalogs WHERE id = $1 AND kind = 'git'", id).execute(db).await?;
+    let gone = sqlx::query!("DELETE FROM catalogs WHERE id = $1 AND kind <> 'builtin'", id)
+        .execute(db)
+        .await?;
     Ok(gone.rows_affected() == 1)
 }
 
-pub(super) async fn secret(db: &PgPool, id: Uuid) -> sqlx::Result<Option<Vec<u8>>> {
-    let row = sqlx::query_scalar!("SELECT secret FROM catalogs WHERE id = $1", id);
-    Ok(row.fetch_optional(db).await?.flatten())
+/// Takes a catalog to read it. False while another server is at it: a server that died over it
+/// holds it for five minutes, which is longer than a fetch may take.
+pub(super) async fn claim(db: &PgPool, id: Uuid) -> sqlx::Result<bool> {
+    let claimed = sqlx::query!(
+        "UPDATE catalogs SET refreshing_since = now() WHERE id = $1
+             AND (refreshing_since IS NULL OR refreshing_since <= now() - interval '5 minutes')",
+        id
+    )
+    .execute(db)
+    .await?;
+    Ok(claimed.rows_affected() == 1)
 }
 
-/// The one catalog of a kind that is not from Git.
-pub(super) async fn by_kind(db: &PgPool, kind: CatalogKind) -> sqlx::Result<Option<Uuid>> {
-    sqlx::query_scalar!("SELECT id FROM catalogs WHERE kind = $1", kind_name(kind))
-        .fetch_optional(db)
-        .await
-}
-
-pub(super) async fn set_location(db: &PgPool, id: Uuid, location: &str) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE catalogs SET location = $2 WHERE id = $1", id, location)
-        .execute(db)
-        .await?;
-    Ok(())
-}
-
-/// Removes the catalog of a folder that the settings no longer name.
-pub(super) async fn forget_directory(db: &PgPool) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM catalogs WHERE kind = 'directory'").execute(db).await?;
-    Ok(())
-}
-
-/// The repositories that are due to be read again.
+/// Git catalogs that were not read for so long, or never.
 pub(super) async fn due(db: &PgPool, minutes: u32) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
-        "SELECT id FROM catalogs WHERE kind = 'git' AND (checked_at IS NULL
-             OR checked_at < now() - make_interval(mins => $1::integer))",
+        "SELECT id FROM catalogs
+         WHERE kind = 'git' AND (checked_at IS NULL OR checked_at < now() - make_interval(mins => $1))",
         i32::try_from(minutes).unwrap_or(i32::MAX)
     )
     .fetch_all(db)
     .await
 }
 
-/// Claims a catalog for being read; false while another server reads it.
-pub(super) async fn claim(db: &PgPool, id: Uuid) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "UPDATE catalogs SET refreshing_since = now() WHERE id = $1
-             AND (refreshing_since IS NULL OR refreshing_since < now() - interval '10 minutes')",
-        id
-    )
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
+/// Lets go of a catalog that could not be read, and keeps why; its templates stay.
 pub(super) async fn failed(db: &PgPool, id: Uuid, error: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE catalogs SET refreshing_since = NULL, checked_at = now(), error = $2 WHERE id = $1",
@@ -190,169 +209,206 @@ pub(super) async fn failed(db: &PgPool, id: Uuid, error: &str) -> sqlx::Result<(
     Ok(())
 }
 
-/// It has been read, and is what it was.
-pub(super) async fn unchanged(db: &PgPool, id: Uuid) -> sqlx::Result<()> {
+/// Lets go of a catalog whose source has not changed.
+pub(super) async fn unchanged(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE catalogs SET refreshing_since = NULL, checked_at = now(), error = NULL
-         WHERE id = $1",
+        "UPDATE catalogs SET refreshing_since = NULL, checked_at = now(), error = NULL WHERE id = $1",
         id
     )
-    .execute(db)
+    .execute(tx)
     .await?;
     Ok(())
 }
 
+/// What was read.
+pub(super) struct Read<'a> {
+    pub catalog: &'a CatalogFiles,
+    pub problems: &'a [CatalogProblem],
+    pub commit: &'a str,
+    pub read_key: &'a str,
+    pub host_keys: Option<&'a str>,
+}
+
 /// Puts what was read in the place of what was there.
-pub(super) async fn replace(
-    db: &PgPool,
-    id: Uuid,
-    commit: &str,
-    contents: &Contents,
-) -> sqlx::Result<()> {
-    let problems: Vec<_> = contents.problems.iter().take(100).collect();
-    let mut tx = db.begin().await?;
-    let there = sqlx::query!(
-        "UPDATE catalogs SET refreshing_since = NULL, checked_at = now(), refreshed_at = now(),
-             error = NULL, commit = $2, problems = $3, categories = $4,
-             description = CASE WHEN description = '' THEN $5 ELSE description END
-         WHERE id = $1",
-        id,
-        commit,
-        Json(problems) as _,
-        Json(&contents.info.categories) as _,
-        contents.info.description.get("en")
-    )
-    .execute(&mut *tx)
-    .await?;
-    if there.rows_affected() == 0 {
-        // Somebody removed it meanwhile.
-        return Ok(());
-    }
+pub(super) async fn replace(tx: &mut PgConnection, id: Uuid, read: &Read<'_>) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM catalog_templates WHERE catalog_id = $1", id)
         .execute(&mut *tx)
         .await?;
-    for (name, entry) in &contents.templates {
+    for files in &read.catalog.templates {
+        let icon = files.icon.as_ref();
         sqlx::query!(
-            "INSERT INTO catalog_templates (catalog_id, template, definition, readme, icon)
-             VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO catalog_templates
+                 (catalog_id, template, definition, icon, icon_media_type, icon_hash)
+             VALUES ($1, $2, $3, $4, $5, left(encode(sha256($4), 'hex'), 16))",
             id,
-            name,
-            Json(&entry.template) as _,
-            entry.readme,
-            entry.icon
+            files.name,
+            Json(&files.template) as _,
+            icon.map(|icon| icon.bytes.as_slice()),
+            icon.map(|icon| icon.media_type)
         )
         .execute(&mut *tx)
         .await?;
-        for (version, definition) in &entry.versions {
+        for release in &files.releases {
             sqlx::query!(
-                "INSERT INTO catalog_versions (catalog_id, template, version, definition, compose)
-                 VALUES ($1, $2, $3, $4, $5)",
+                "INSERT INTO catalog_versions
+                     (catalog_id, template, version, definition, compose, readme)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
                 id,
-                name,
-                version,
-                Json(definition) as _,
-                entry.compose.get(version).map(String::as_str).unwrap_or_default()
+                files.name,
+                release.release.version,
+                Json(&release.release) as _,
+                release.compose,
+                Json(&release.readme) as _
             )
             .execute(&mut *tx)
             .await?;
         }
     }
-    tx.commit().await
+    sqlx::query!(
+        "UPDATE catalogs SET about = $2, commit = $3, read_key = $4, problems = $5,
+             ssh_host_keys = coalesce($6, ssh_host_keys), error = NULL,
+             refreshing_since = NULL, checked_at = now(), refreshed_at = now(),
+             description = CASE WHEN description = '' THEN $7 ELSE description END
+         WHERE id = $1",
+        id,
+        Json(&read.catalog.about) as _,
+        read.commit,
+        read.read_key,
+        Json(read.problems) as _,
+        read.host_keys,
+        read.catalog.about.description.get("en")
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
-/// A template in lists.
-pub(super) struct Listed {
+/// A template without its releases.
+pub(super) struct TemplateRow {
     pub catalog_id: Uuid,
     pub catalog: String,
-    pub template: String,
-    pub definition: Template,
-    pub has_icon: bool,
-    pub versions: IndexMap<String, TemplateVersion>,
+    pub name: String,
+    pub template: Template,
+    pub icon_hash: Option<String>,
 }
 
-/// All templates, or those of a catalog, or one.
+/// Templates: all, of a catalog, or one.
 pub(super) async fn templates(
     db: &PgPool,
-    catalog_id: Option<Uuid>,
-    template: Option<&str>,
-) -> sqlx::Result<Vec<Listed>> {
-    // The questions are left out: lists would be large with them.
+    catalog: Option<Uuid>,
+    name: Option<&str>,
+) -> sqlx::Result<Vec<TemplateRow>> {
     let rows = sqlx::query!(
         r#"SELECT t.catalog_id, c.name::text AS "catalog!", t.template,
-               t.definition AS "definition: Json<Template>", t.icon IS NOT NULL AS "has_icon!",
-               (SELECT jsonb_object_agg(v.version, v.definition - 'questions')
-                FROM catalog_versions v
-                WHERE v.catalog_id = t.catalog_id AND v.template = t.template)
-                   AS "versions: Json<IndexMap<String, TemplateVersion>>"
+               t.definition AS "definition: Json<Template>", t.icon_hash
            FROM catalog_templates t JOIN catalogs c ON c.id = t.catalog_id
            WHERE ($1::uuid IS NULL OR t.catalog_id = $1) AND ($2::text IS NULL OR t.template = $2)
-           ORDER BY t.template, c.id"#,
-        catalog_id,
+           ORDER BY t.catalog_id, t.template"#,
+        catalog,
+        name
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| TemplateRow {
+            catalog_id: row.catalog_id,
+            catalog: row.catalog,
+            name: row.template,
+            template: row.definition.0,
+            icon_hash: row.icon_hash,
+        })
+        .collect())
+}
+
+/// A release with what it is of.
+pub(super) struct ReleaseRow {
+    pub catalog_id: Uuid,
+    pub template: String,
+    pub release: Release,
+}
+
+/// Releases, without their questions and texts: all, of a catalog, or of a template.
+pub(super) async fn releases(
+    db: &PgPool,
+    catalog: Option<Uuid>,
+    template: Option<&str>,
+) -> sqlx::Result<Vec<ReleaseRow>> {
+    let rows = sqlx::query!(
+        r#"SELECT catalog_id, template, definition - 'questions' AS "definition!: Json<Release>"
+           FROM catalog_versions
+           WHERE ($1::uuid IS NULL OR catalog_id = $1) AND ($2::text IS NULL OR template = $2)"#,
+        catalog,
         template
     )
     .fetch_all(db)
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| {
-            let mut versions = row.versions.map(|versions| versions.0).unwrap_or_default();
-            sort_versions(&mut versions);
-            Listed {
-                catalog_id: row.catalog_id,
-                catalog: row.catalog,
-                template: row.template,
-                definition: row.definition.0,
-                has_icon: row.has_icon,
-                versions,
-            }
+        .map(|row| ReleaseRow {
+            catalog_id: row.catalog_id,
+            template: row.template,
+            release: row.definition.0,
         })
         .collect())
 }
 
-/// The categories with their translations, of all catalogs.
-pub(super) async fn categories(db: &PgPool) -> sqlx::Result<Vec<Text>> {
-    let rows = sqlx::query_scalar!(
-        r#"SELECT categories AS "categories: Json<Vec<Text>>" FROM catalogs ORDER BY id"#
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().flat_map(|row| row.0).collect())
+/// A release with its texts.
+pub(super) struct WholeRelease {
+    pub title: Text,
+    pub release: Release,
+    pub compose: String,
+    pub readme: Text,
 }
 
-pub(super) async fn readme(db: &PgPool, id: Uuid, template: &str) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!(
-        "SELECT readme FROM catalog_templates WHERE catalog_id = $1 AND template = $2",
-        id,
-        template
-    )
-    .fetch_optional(db)
-    .await
-}
-
-pub(super) async fn icon(db: &PgPool, id: Uuid, template: &str) -> sqlx::Result<Option<String>> {
-    let icon = sqlx::query_scalar!(
-        "SELECT icon FROM catalog_templates WHERE catalog_id = $1 AND template = $2",
-        id,
-        template
-    );
-    Ok(icon.fetch_optional(db).await?.flatten())
-}
-
-/// A version with its Compose text.
-pub(super) async fn version(
+/// One release, if it is there.
+pub(super) async fn release(
     db: &PgPool,
-    id: Uuid,
+    catalog: Uuid,
     template: &str,
     version: &str,
-) -> sqlx::Result<Option<(TemplateVersion, String)>> {
+) -> sqlx::Result<Option<WholeRelease>> {
     let row = sqlx::query!(
-        r#"SELECT definition AS "definition: Json<TemplateVersion>", compose
-           FROM catalog_versions WHERE catalog_id = $1 AND template = $2 AND version = $3"#,
-        id,
+        r#"SELECT t.definition AS "template: Json<Template>", r.definition AS "release: Json<Release>",
+               r.compose, r.readme AS "readme: Json<Text>"
+           FROM catalog_versions r JOIN catalog_templates t USING (catalog_id, template)
+           WHERE catalog_id = $1 AND template = $2 AND version = $3"#,
+        catalog,
         template,
         version
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| (row.definition.0, row.compose)))
+    Ok(row.map(|row| WholeRelease {
+        title: row.template.0.title,
+        release: row.release.0,
+        compose: row.compose,
+        readme: row.readme.0,
+    }))
+}
+
+/// What the catalogs say of themselves.
+pub(super) async fn abouts(db: &PgPool) -> sqlx::Result<Vec<About>> {
+    let rows =
+        sqlx::query_scalar!(r#"SELECT about AS "about: Json<About>" FROM catalogs ORDER BY id"#)
+            .fetch_all(db)
+            .await?;
+    Ok(rows.into_iter().map(|about| about.0).collect())
+}
+
+/// Media type, hash and bytes of a template's picture.
+pub(super) async fn icon(
+    db: &PgPool,
+    catalog: Uuid,
+    template: &str,
+) -> sqlx::Result<Option<(String, String, Vec<u8>)>> {
+    let row = sqlx::query!(
+        "SELECT icon, icon_media_type, icon_hash FROM catalog_templates
+         WHERE catalog_id = $1 AND template = $2",
+        catalog,
+        template
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.and_then(|row| Some((row.icon_media_type?, row.icon_hash?, row.icon?))))
 }

@@ -35,6 +35,20 @@ pub(super) async fn work_out(
     let newer = catalog::resolve(&app.db, catalog_id, template, &input.version)
         .await?
         .ok_or_else(|| Error::invalid_field("version", "The template has no such version."))?;
+    if let Some(why) = &newer.incompatible {
+        return Err(Error::conflict("incompatible_version", why));
+    }
+    let installed = revision.template_version.as_deref().unwrap_or_default();
+    if !catalog::can_upgrade(installed, &input.version, newer.upgrade_from.as_deref()) {
+        let from = newer.upgrade_from.map_or(String::new(), |from| format!(" (it takes {from})"));
+        return Err(Error::conflict(
+            "no_upgrade_path",
+            format!(
+                "{installed} cannot be upgraded to {} in one step{from}. Upgrade to a version between, or roll back.",
+                input.version
+            ),
+        ));
+    }
     let resolutions = input
         .resolutions
         .iter()
@@ -52,7 +66,13 @@ pub(super) async fn work_out(
     let previous = compile::variables(app, revision)?;
     let checked = catalog::check_answers(&newer.questions, &input.answers, Some(&previous));
     let (answers, errors) = match checked {
-        Ok(answers) => (Some(answers), Vec::new()),
+        Ok(mut answers) => {
+            // Of variables that no question asks for, only the stack knows which are secret.
+            let values = &answers.values;
+            let own = revision.secret_names.iter().filter(|name| values.contains_key(*name));
+            answers.secret.extend(own.cloned());
+            (Some(answers), Vec::new())
+        }
         Err(errors) => (None, errors),
     };
     let diff =

@@ -108,6 +108,9 @@ async fn first_revision(app: &App, source: StackSource) -> Result<(Template, New
                 catalog::resolve(&app.db, catalog_id, &template, &version).await?.ok_or_else(
                     || Error::invalid_field("source", "There is no such template or version."),
                 )?;
+            if let Some(why) = &found.incompatible {
+                return Err(Error::conflict("incompatible_version", why));
+            }
             let answers =
                 catalog::check_answers(&found.questions, &answers, None).map_err(Error::invalid)?;
             let (variables, secret_variables, secret_names) = upgrade::seal(app, answers)?;
