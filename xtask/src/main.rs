@@ -53,7 +53,10 @@ fn parse(args: &[String]) -> Option<Frontend> {
 }
 
 fn build(Frontend { release, out }: Frontend) -> Result<(), Failure> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?.to_owned();
+    // Asked for at run time: Cargo takes this program as fresh in another clone that shares the
+    // target folder.
+    let own = env::var_os("CARGO_MANIFEST_DIR").ok_or("start it with `cargo run -p xtask`")?;
+    let root = Path::new(&own).parent().ok_or("no workspace")?.to_owned();
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let out = out.map_or_else(|| Ok(root.join("frontend/dist")), std::path::absolute)?;
     let profile = if release { "wasm-release" } else { "wasm-dev" };

@@ -5,11 +5,11 @@
 use std::{
     path::Path,
     process::Command,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use drover_api::{Container, List, Operation, OperationState, StackOperation, Topic};
-use drover_tests::{Browser, Client, Docker, FakeDocker, TestServer, eventually};
+use drover_api::{Container, List, Operation, OperationState, StackOperation};
+use drover_tests::{ADMIN, Browser, Client, Docker, FakeDocker, PASSWORD, TestServer, eventually};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ async fn main() {
     rows.push(memory("Resident memory, 1 host with 20 containers", 20, 60.0, "< 60 MiB").await);
     rows.push(memory("Resident memory, 10,000 containers", 10_000, 150.0, "< 150 MiB").await);
     rows.extend(list_of_containers().await);
-    rows.push(death_to_event().await);
+    rows.push(death_to_page().await);
     rows.push(install().await);
     rows.extend(first_load().await);
 
@@ -66,9 +66,11 @@ fn page(table: &str) -> String {
          by a stand-in for the Docker Engine's API; the server's code is the real one.\n\
          - The list: a page of 100 of 10,000 containers, filtered and sorted by name, `wrk -t2 -c50`, \
          with an API key and the check of its role.\n\
-         - Death: a process is killed in a container of a real Docker Engine; until `GET /v1/events` \
-         delivers the change.\n\
-         - First load: what the page names, as brotli, with the headers left out.\n",
+         - Death: a process is killed in a container of a real Docker Engine; until the open list \
+         of containers in Chromium shows it.\n\
+         - First load: every answer that Chromium got until the sign-in form took text, bodies as \
+         they came (brotli), in a fresh profile.\n\
+         - Interactive: from the start of the navigation until the form's fields are there.\n",
         kib / 1024.0 / 1024.0
     )
 }
@@ -190,38 +192,49 @@ fn milliseconds(text: &str) -> f64 {
     }
 }
 
-async fn death_to_event() -> Row {
+/// From the end of a container's process to the change in an open list of containers.
+async fn death_to_page() -> Row {
     let docker = Docker::start().await;
     let server = TestServer::builder().docker().start().await;
-    let admin = server.admin().await;
+    let environment = server.default_environment().await.id;
     let label = format!("drover-bench={}", Uuid::new_v4());
-    let mut events = server.events(&admin, None).await;
+    let browser = Browser::start().await;
+    browser.open(&server.base()).await;
+    browser.fill("input[name=login]", ADMIN).await;
+    browser.fill("input[name=password]", PASSWORD).await;
+    browser.click("button[type=submit]").await;
+    browser.find("nav").await;
+    let page = format!("{}/environments/{environment}/containers?q=bench-death", server.base());
+    browser.open(&page).await;
     let mut values = Vec::new();
-    for _ in 0..40 {
-        let image = "drover-test/sleep:1";
-        let id = docker.run(&["run", "--detach", "--network=none", "--label", &label, image]);
+    for n in 0..40 {
+        let name = format!("bench-death-{n}");
+        let run = ["run", "--detach", "--network=none", "--label", &label, "--name", &name];
+        let id = docker.run(&[run.as_slice(), &["drover-test/sleep:1"]].concat());
         let pid = docker.run(&["inspect", "--format", "{{.State.Pid}}", &id]);
-        let about = |wanted: &str, message: &drover_tests::Message| {
-            message.event == "change" && {
-                let change = message.change();
-                let state = change.object.as_ref().map(|object| object["state"].clone());
-                change.topic == Topic::Container
-                    && change.id.contains(&*id)
-                    && state.is_some_and(|state| state == wanted)
+        browser.run(&WATCH.replace("NAME", &name)).await;
+        let shown = |what: &'static str| {
+            let script = format!("return window.shown['{what}'] ?? null");
+            let browser = &browser;
+            async move {
+                eventually(what, Duration::from_secs(20), async || {
+                    browser.run(&script).await.as_f64()
+                })
+                .await
             }
         };
-        events.wait_for(|message| about("running", message)).await;
-        let start = Instant::now();
+        shown("Running").await;
+        let killed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
-        events.wait_for(|message| about("exited", message)).await;
-        values.push(start.elapsed().as_secs_f64() * 1000.0);
+        values.push(shown("Exited").await - killed.as_secs_f64() * 1000.0);
         docker.run(&["rm", &id]);
     }
+    browser.close().await;
     docker.clean(&label);
     let (median, p95) = (percentile(&mut values, 50), percentile(&mut values, 95));
     let p99 = percentile(&mut values, 99);
     Row {
-        what: "From a container's death to the event",
+        what: "From a container's death to the change on the page",
         goal: "p95 < 500 ms",
         measured: format!(
             "median {median:.0} ms, p95 {p95:.0} ms, p99 {p99:.0} ms ({} runs)",
@@ -230,6 +243,21 @@ async fn death_to_event() -> Row {
         met: p95 < 500.0,
     }
 }
+
+/// Notes when the row of a container first shows a state, in milliseconds since the Unix epoch.
+const WATCH: &str = "
+window.shown = {};
+window.watcher?.disconnect();
+const look = () => {
+    const rows = [...document.querySelectorAll('[role=row], tr')];
+    const text = rows.find(row => row.innerText.includes('NAME'))?.innerText ?? '';
+    for (const state of ['Running', 'Exited']) {
+        if (text.includes(state)) window.shown[state] ??= Date.now();
+    }
+};
+window.watcher = new MutationObserver(look);
+window.watcher.observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+look();";
 
 const STACK: &str = "\
 services:
@@ -310,45 +338,39 @@ async fn finished(client: &Client, base: &str, operation: Uuid) {
     }
 }
 
-async fn first_load() -> Vec<Row> {
+/// The sign-in page in browsers that have never seen it: all that it fetches, and when its form
+/// takes text.
+async fn first_load() -> [Row; 2] {
     let server = TestServer::start().await;
     server.admin().await;
-    let client = server.client();
-    let shell = client.get("/").await.expect(200).text;
-    let mut names: Vec<&str> = shell
-        .match_indices("/assets/")
-        .map(|(at, _)| shell[at..].split('"').next().unwrap())
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    let mut bytes = compressed(&client, "/").await;
-    for name in &names {
-        bytes += compressed(&client, name).await;
-    }
-    let kib = bytes as f64 / 1024.0;
-    let mut rows = vec![Row {
-        what: "First load, compressed",
-        goal: "< 700 KiB",
-        measured: format!("{kib:.0} KiB in {} files", names.len() + 1),
-        // Without the app there is nothing to load.
-        met: kib < 700.0 && names.len() >= 3,
-    }];
-    let mut values = Vec::new();
+    let (mut sizes, mut ready) = (Vec::new(), Vec::new());
+    let mut files = 0;
     for _ in 0..10 {
         let browser = Browser::start().await;
         browser.open(&server.base()).await;
-        let limit = Duration::from_secs(20);
-        let ready =
+        let form =
             "return document.querySelector('input[type=password]') ? performance.now() : null";
-        let at = eventually("the sign-in page", limit, async || browser.run(ready).await.as_f64());
-        values.push(at.await / 1000.0);
+        let limit = Duration::from_secs(20);
+        let at = eventually("the sign-in page", limit, async || browser.run(form).await.as_f64());
+        ready.push(at.await / 1000.0);
+        let fetched = browser.run(FETCHED).await;
+        sizes.push(fetched["bytes"].as_f64().unwrap() / 1024.0);
+        files = fetched["files"].as_u64().unwrap();
         browser.close().await;
     }
-    rows.push(times("Sign-in page interactive, cold browser", "< 1.5 s", 1.5, &mut values));
-    rows
+    let largest = percentile(&mut sizes, 100);
+    let size = Row {
+        what: "First load, compressed",
+        goal: "< 700 KiB",
+        measured: format!("{largest:.0} KiB in {files} answers"),
+        // Without the app there is nothing to load.
+        met: largest < 700.0 && files >= 4,
+    };
+    [size, times("Sign-in page interactive, cold browser", "< 1.5 s", 1.5, &mut ready)]
 }
 
-async fn compressed(client: &Client, path: &str) -> usize {
-    let request = client.request(reqwest::Method::GET, path).header("accept-encoding", "br");
-    request.send().await.unwrap().bytes().await.unwrap().len()
-}
+/// What the page has fetched so far, bodies as they came.
+const FETCHED: &str = "
+const all = ['navigation', 'resource'].flatMap(kind => performance.getEntriesByType(kind));
+const bytes = all.reduce((sum, entry) => sum + entry.encodedBodySize, 0);
+return { bytes, files: all.length };";
