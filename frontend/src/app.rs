@@ -68,6 +68,7 @@ fn EnvironmentRoutes() -> impl MatchNestedRoutes + Clone {
             <Route path=path!("stacks") view=page(Stacks) />
             <Route path=path!("stacks/new") view=page(NewStack) />
             <Route path=path!("stacks/:stack_id") view=page(StackPage) />
+            <Route path=path!("stacks/:stack_id/upgrade") view=page(UpgradePage) />
             <Route path=path!("containers") view=page(Containers) />
             <Route path=path!("containers/:host_id/:container_id") view=page(ContainerPage) />
             <EngineRoutes />
@@ -101,6 +102,7 @@ fn AdminRoutes() -> impl MatchNestedRoutes + Clone {
         <ParentRoute path=path!("admin") view=AdminFrame>
             <Route path=path!("users") view=page(Users) />
             <Route path=path!("environments") view=page(EnvironmentsPage) />
+            <Route path=path!("catalogs") view=page(Catalogs) />
             <Route path=path!("audit") view=page(AuditLog) />
             <Route path=path!("settings") view=page(Settings) />
             <Route path=path!("*any") view=page(NotFound) />

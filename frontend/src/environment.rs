@@ -1,7 +1,7 @@
 //! The environments that the user sees, and the one that the page is in.
 
 use drover_api::{Environment, List, Permission, Topic};
-use leptos::prelude::*;
+use leptos::{prelude::*, reactive::graph::Observer};
 use leptos_router::hooks::use_location;
 use uuid::Uuid;
 
@@ -101,8 +101,14 @@ impl Env {
 
     /// Whether the user may do this here.
     pub fn may(self, permission: Permission) -> bool {
-        self.environment
-            .with(|env| env.as_ref().is_some_and(|env| env.permissions.contains(&permission)))
+        let allows = |env: &Option<Environment>| {
+            env.as_ref().is_some_and(|env| env.permissions.contains(&permission))
+        };
+        // A component's body asks once; closures in it follow changes of the role.
+        match Observer::get() {
+            Some(_) => self.environment.with(allows),
+            None => self.environment.with_untracked(allows),
+        }
     }
 
     /// The address of one of its pages: `env.path("stacks")`.

@@ -48,9 +48,16 @@ pub fn rate(value: f64) -> String {
     format!("{}/s", bytes(value))
 }
 
-/// CPU in cores: `0.25`, `1.5`.
+/// CPU in cores: `0.025`, `1.5`.
 pub fn cores(value: f64) -> String {
-    significant(if value < 0.005 { 0.0 } else { value })
+    match value {
+        value if value < 0.0005 => "0".into(),
+        value if value < 0.0995 => {
+            let text = format!("{value:.3}");
+            text.trim_end_matches('0').to_owned()
+        }
+        value => significant(value),
+    }
 }
 
 /// A part of a whole: `42 %`.
@@ -151,7 +158,9 @@ mod tests {
         assert_eq!(bytes(1536.0), "1.5 KiB");
         assert_eq!(bytes(1024.0 * 1024.0 - 1.0), "1 MiB");
         assert_eq!(bytes(123.4 * 1024.0 * 1024.0), "123 MiB");
-        assert_eq!(cores(0.001), "0");
+        assert_eq!(cores(0.0004), "0");
+        assert_eq!(cores(0.001), "0.001");
+        assert_eq!(cores(0.02), "0.02");
         assert_eq!(cores(0.25), "0.25");
         assert_eq!(cores(12.345), "12.3");
         assert_eq!(percent(1.0, 3.0), "33 %");

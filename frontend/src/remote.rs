@@ -124,6 +124,11 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Remote<T> {
         })
     }
 
+    /// Looks at the newest answer without being told of changes.
+    pub fn look<R>(self, look: impl FnOnce(Option<&T>) -> R) -> R {
+        untrack(|| self.with(look))
+    }
+
     /// Puts a newer answer in place, e.g. the one to a write.
     pub fn set(self, value: T) {
         self.state.try_set(Load::Ready(value));
@@ -145,4 +150,24 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Remote<T> {
             _ => None,
         })
     }
+}
+
+/// Follows `source`, but not more often than every `ms` milliseconds: for asking the server while
+/// somebody types.
+pub fn settled<T: Clone + PartialEq + Send + Sync + 'static>(
+    ms: u64,
+    source: Signal<T>,
+) -> Signal<T> {
+    let settled = RwSignal::new(source.get_untracked());
+    let settle = throttled(ms, move || {
+        let Some(value) = source.try_get_untracked() else { return };
+        if settled.try_with_untracked(|old| *old != value) == Some(true) {
+            settled.set(value);
+        }
+    });
+    Effect::new(move || {
+        source.track();
+        settle();
+    });
+    settled.into()
 }

@@ -24,7 +24,7 @@ pub fn Card(
         view! {
             <div class="card-head">
                 <h2 class="truncate">{title}</h2>
-                {extra.run()}
+                {move || extra.run()}
             </div>
         }
     });

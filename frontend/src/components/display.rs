@@ -159,11 +159,7 @@ pub fn Meter(
     words: fn(f64) -> String,
 ) -> impl IntoView {
     let part = move || if total.get() > 0.0 { used.get() / total.get() } else { 0.0 };
-    let tone = Signal::derive(move || match part() {
-        part if part > 0.9 => Tone::Bad,
-        part if part > 0.75 => Tone::Warn,
-        _ => Tone::Accent,
-    });
+    let tone = Signal::derive(move || use_tone(part()));
     view! {
         <div class="meter">
             <span class="muted truncate">{label.clone()}</span>
@@ -172,5 +168,35 @@ pub fn Meter(
             </span>
             <Progress value=Signal::derive(part) tone=tone label=label />
         </div>
+    }
+}
+
+/// How much of something is used, for a cell of a table: a figure with a bar under it.
+#[component]
+pub fn UseBar(
+    /// What is measured, for screen readers.
+    label: &'static str,
+    /// In use.
+    used: f64,
+    /// There is.
+    total: f64,
+    /// Puts a figure in words.
+    words: fn(f64) -> String,
+) -> impl IntoView {
+    let part = if total > 0.0 { used / total } else { 0.0 };
+    view! {
+        <span class="use-bar" title=format!("{} / {}", words(used), words(total))>
+            <span class="nums small">{words(used)} <span class="faint">" / " {words(total)}</span></span>
+            <Progress value=part tone=use_tone(part) label=label />
+        </span>
+    }
+}
+
+/// Amber above 75 %, red above 90 %.
+fn use_tone(part: f64) -> Tone {
+    match part {
+        part if part > 0.9 => Tone::Bad,
+        part if part > 0.75 => Tone::Warn,
+        _ => Tone::Accent,
     }
 }

@@ -63,11 +63,11 @@ pub fn Page(
                     {crumbs}
                     <div class="page-title">
                         <h1>{title}</h1>
-                        {badge.run()}
+                        {move || badge.run()}
                     </div>
                     {move || sub.get().map(|sub| view! { <p class="page-sub">{sub}</p> })}
                 </div>
-                <div class="page-actions">{actions.run()}</div>
+                <div class="page-actions">{move || actions.run()}</div>
             </header>
             {children()}
         </div>

@@ -34,10 +34,12 @@ macro_rules! texts {
 
 mod account;
 mod admin;
+mod apps;
 mod common;
 mod engine;
 mod environment;
 mod frame;
+mod hosts;
 mod operations;
 mod overview;
 mod states;
@@ -63,6 +65,10 @@ pub struct Texts {
     pub environment: environment::EnvironmentTexts,
     /// Hosts, containers, stacks and the catalog.
     pub engine: engine::Engine,
+    /// Hosts and what is on them.
+    pub hosts: hosts::Hosts,
+    /// Installs, upgrades and catalogs.
+    pub apps: apps::Apps,
     /// An environment's dashboard.
     pub overview: overview::Overview,
     /// Operations.
@@ -106,6 +112,8 @@ static EN: Texts = Texts {
     admin: admin::Admin::EN,
     environment: environment::EnvironmentTexts::EN,
     engine: engine::Engine::EN,
+    hosts: hosts::Hosts::EN,
+    apps: apps::Apps::EN,
     overview: overview::Overview::EN,
     operations: operations::Operations::EN,
 };
@@ -124,6 +132,8 @@ static ZH: Texts = Texts {
     admin: admin::Admin::ZH,
     environment: environment::EnvironmentTexts::ZH,
     engine: engine::Engine::ZH,
+    hosts: hosts::Hosts::ZH,
+    apps: apps::Apps::ZH,
     overview: overview::Overview::ZH,
     operations: operations::Operations::ZH,
 };
@@ -279,6 +289,9 @@ mod tests {
             ("account", account::Account::PAIRS),
             ("admin", admin::Admin::PAIRS),
             ("environment", environment::EnvironmentTexts::PAIRS),
+            ("engine", engine::Engine::PAIRS),
+            ("hosts", hosts::Hosts::PAIRS),
+            ("apps", apps::Apps::PAIRS),
             ("overview", overview::Overview::PAIRS),
             ("operations", operations::Operations::PAIRS),
         ] {

@@ -1,4 +1,6 @@
-use drover_api::{List, Operation, OperationLogLine, OperationState, Topic};
+use drover_api::{
+    List, Operation, OperationKind, OperationLogLine, OperationState, Permission, Topic,
+};
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 
@@ -123,6 +125,42 @@ pub fn Operations() -> impl IntoView {
     }
 }
 
+/// Cancels a rollout that is under way; nothing for other operations.
+#[component]
+pub fn CancelOperation(
+    /// Where it happens.
+    env: Env,
+    /// The operation.
+    operation: Operation,
+    /// Called when the server has taken it.
+    #[prop(into)]
+    done: Callback<()>,
+) -> impl IntoView {
+    use OperationKind::{Install, Restart, Rollback, Start, Upgrade};
+    let words = &t().operations;
+    let can = matches!(operation.kind, Install | Upgrade | Rollback | Restart | Start)
+        && !operation.state.is_final()
+        && env.may(Permission::Deploy);
+    let path = env.api(&format!("operations/{}/cancel", operation.id));
+    let name = format!("{} {}", operation_name(operation.kind), operation.target_name);
+    let ask = move |_| {
+        let path = path.clone();
+        Confirm::new(words.cancel, words.cancel_text).names(vec![name.clone()]).ask(
+            words.cancel,
+            move || {
+                let path = path.clone();
+                async move {
+                    api::post(path, &()).done().await?;
+                    use_toasts().success(words.cancelled);
+                    done.run(());
+                    Ok(())
+                }
+            },
+        );
+    };
+    can.then(|| view! { <Button small=true icon=Glyph::Close label=words.cancel on_click=ask /> })
+}
+
 /// How long it took, or has taken so far.
 fn took(operation: &Operation) -> String {
     let Some(began) = operation.started_at else { return String::new() };
@@ -158,8 +196,11 @@ pub fn OperationPage() -> impl IntoView {
     let crumbs = vec![(env.path("operations"), words.title.to_owned())];
     let badge =
         move || operation.get().map(|operation| view! { <StatePill state=operation.state /> });
+    let actions = move || {
+        operation.get().map(|now| view! { <CancelOperation env=env operation=now done=move |()| operation.reload() /> })
+    };
     view! {
-        <Page title=title crumbs=crumbs badge=move || view! { {badge} }>
+        <Page title=title crumbs=crumbs badge=badge actions=actions>
             <Loaded remote=operation let:now>
                 <div class="stack">
                     {move || view! { <Facts env=env operation=now.get() /> }}

@@ -1,26 +1,27 @@
 //! A stack: its services and how they connect, containers, text, revisions, upgrade.
 
 use drover_api::{
-    List, MergeSide, Operation, Permission, RollbackStack, ScaleService, Service, StackDetail,
-    StackOperation, StackRevision, Topic, UpdateStack, UpgradePreview, UpgradeStack,
+    List, Operation, Permission, RollbackStack, ScaleService, Service, Stack, StackDetail,
+    StackOperation, StackRevision, Topic, UpdateStack,
 };
 use indexmap::IndexMap;
 use leptos::{prelude::*, task::spawn_local};
-use leptos_router::hooks::{use_navigate, use_params_map};
+use leptos_router::hooks::use_params_map;
 
 use super::{
-    OperationProgress,
+    CancelOperation, OperationProgress,
     containers::container_table,
-    stacks::{checked, marks, typed, variable_fields},
+    questions::Answers,
+    stacks::{checked, marks, variable_fields},
 };
 use crate::{
     api,
     components::*,
     environment::{Env, use_env},
     i18n::{fill, t},
-    icons::{Glyph, Icon},
+    icons::Glyph,
     remote::Remote,
-    states::Tone,
+    states::{Tone, operation_name},
 };
 
 /// A stack's page.
@@ -51,7 +52,6 @@ pub fn StackPage() -> impl IntoView {
     let name = Signal::derive(move || {
         stack.with(|stack| stack.map(|stack| stack.stack.name.clone()).unwrap_or_default())
     });
-    let upgrading = RwSignal::new(false);
     let badge = move || {
         stack.get().map(|stack| {
             view! { <StatePill state=stack.stack.state title=stack.stack.reason.unwrap_or_default() /> }
@@ -59,21 +59,25 @@ pub fn StackPage() -> impl IntoView {
     };
     let actions = {
         let path = path.clone();
+        let upgrade = env.path(&format!("stacks/{id}/upgrade"));
         move || {
-            let path = path.clone();
+            let (path, upgrade) = (path.clone(), upgrade.clone());
             env.may(Permission::Deploy).then(|| {
                 let newer = move || {
                     stack.with(|stack| stack.and_then(|s| s.stack.template.as_ref()?.upgrade_available.clone()))
                 };
                 view! {
-                    {move || newer().map(|version| view! {
-                        <Button
-                            look=Look::Primary
-                            icon=Glyph::Upgrade
-                            label=fill(words.upgrade_available, &[("version", &version)])
-                            on_click=move |_| upgrading.set(true)
-                        />
-                    })}
+                    {
+                        let upgrade = upgrade.clone();
+                        move || newer().map(|version| view! {
+                            <ButtonLink
+                                look=Look::Primary
+                                icon=Glyph::Upgrade
+                                label=fill(words.upgrade_available, &[("version", &version)])
+                                href=upgrade.clone()
+                            />
+                        })
+                    }
                     <Menu label=t().common.actions class="btn btn-secondary" items=move || stack_actions(env, &path, stack)>
                         {t().common.actions}
                     </Menu>
@@ -82,7 +86,7 @@ pub fn StackPage() -> impl IntoView {
         }
     };
     let stack_id = id.clone();
-    let (text_path, revision_path, upgrade_path) = (path.clone(), path.clone(), path.clone());
+    let (text_path, revision_path) = (path.clone(), path.clone());
     let tabs = vec![
         Tab::new(
             "services",
@@ -109,7 +113,7 @@ pub fn StackPage() -> impl IntoView {
         <Page
             title=name
             crumbs=vec![(env.path("stacks"), words.stacks.to_owned())]
-            sub=Signal::derive(move || stack.with(|stack| stack.and_then(|stack| stack.stack.reason.clone())))
+            sub=Signal::derive(move || stack.with(|stack| stack.and_then(|stack| subtitle(&stack.stack))))
             badge=badge
             actions=actions
         >
@@ -118,17 +122,26 @@ pub fn StackPage() -> impl IntoView {
                 let shown = !operation.state.is_final() || failed;
                 let href = env.path(&format!("operations/{}", operation.id));
                 shown.then(|| view! {
-                    <a class="operation-line" href=href>
-                        <OperationProgress operation=operation />
-                    </a>
+                    <Card>
+                        <div class="operation-line" aria-live="polite">
+                            <a href=href>{operation_name(operation.kind)}</a>
+                            <OperationProgress operation=operation.clone() />
+                            <CancelOperation env=env operation=operation done=move |()| last.reload() />
+                        </div>
+                    </Card>
                 })
             })}
             <Tabs label=words.stack tabs=tabs />
-            <Dialog open=upgrading title=words.upgrade wide=true>
-                <Upgrade path=upgrade_path.clone() stack=stack open=upgrading />
-            </Dialog>
         </Page>
     }
+}
+
+/// Why it does not run; else what it was installed from, or what it is for.
+fn subtitle(stack: &Stack) -> Option<String> {
+    let template =
+        stack.template.as_ref().map(|from| format!("{} {}", from.template, from.version));
+    let description = Some(stack.description.clone()).filter(|text| !text.is_empty());
+    stack.reason.clone().or(template).or(description)
 }
 
 fn post_and_tell(path: String, reload: Remote<StackDetail>) {
@@ -195,17 +208,6 @@ fn stack_actions(env: Env, path: &str, stack: Remote<StackDetail>) -> Vec<MenuIt
         }));
     }
     items
-}
-
-/// Looks without being told of changes.
-trait Glance<T> {
-    fn look<R>(self, look: impl FnOnce(Option<&T>) -> R) -> R;
-}
-
-impl<T: Clone + PartialEq + Send + Sync + 'static> Glance<T> for Remote<T> {
-    fn look<R>(self, look: impl FnOnce(Option<&T>) -> R) -> R {
-        untrack(|| self.with(look))
-    }
 }
 
 #[component]
@@ -361,7 +363,7 @@ fn picture(services: &[Service]) -> AnyView {
 fn Text(env: Env, path: String, stack: Remote<StackDetail>) -> impl IntoView {
     let words = &t().engine;
     let text = RwSignal::new(String::new());
-    let values = RwSignal::new(IndexMap::<String, RwSignal<String>>::new());
+    let values = Answers::new();
     let loaded = RwSignal::new(None::<i64>);
     let hidden = RwSignal::new(Vec::<String>::new());
     // What is typed must not be lost when something else changes: filled in once.
@@ -378,15 +380,9 @@ fn Text(env: Env, path: String, stack: Remote<StackDetail>) -> impl IntoView {
                     .map(|(n, _)| n.clone())
                     .collect(),
             );
-            values.set(
-                stack
-                    .variables
-                    .iter()
-                    .map(|(name, value)| {
-                        (name.clone(), RwSignal::new(value.clone().unwrap_or_default()))
-                    })
-                    .collect(),
-            );
+            for (name, value) in &stack.variables {
+                values.field(name, value.as_deref().unwrap_or_default());
+            }
         });
     });
     let check = checked(
@@ -394,7 +390,7 @@ fn Text(env: Env, path: String, stack: Remote<StackDetail>) -> impl IntoView {
         text,
         Signal::derive(move || {
             // A secret value is not here; any will do for the check.
-            let mut all = typed(values);
+            let mut all = values.all();
             for name in hidden.get() {
                 all.entry(name).or_insert_with(|| "secret".into());
             }
@@ -405,7 +401,7 @@ fn Text(env: Env, path: String, stack: Remote<StackDetail>) -> impl IntoView {
     let save = move |()| {
         let before = stack.look(|stack| stack.cloned());
         let Some(before) = before else { return };
-        let changed = untrack(|| typed(values))
+        let changed = untrack(|| values.all())
             .into_iter()
             .filter(|(name, value)| {
                 before.variables.get(name).and_then(Clone::clone).as_ref() != Some(value)
@@ -508,97 +504,5 @@ fn Revisions(env: Env, path: String, stack: Remote<StackDetail>) -> impl IntoVie
                 </div>
             </Card>
         </Loaded>
-    }
-}
-
-#[component]
-fn Upgrade(path: String, stack: Remote<StackDetail>, open: RwSignal<bool>) -> impl IntoView {
-    let words = &t().engine;
-    let form = Form::new();
-    let resolutions = RwSignal::new(IndexMap::<String, MergeSide>::new());
-    let wanted = move || {
-        stack
-            .with(|stack| stack.and_then(|s| s.stack.template.as_ref()?.upgrade_available.clone()))
-            .unwrap_or_default()
-    };
-    let input = move || UpgradeStack {
-        version: wanted(),
-        answers: IndexMap::new(),
-        resolutions: resolutions.get(),
-    };
-    let preview = {
-        let path = path.clone();
-        Remote::new(move || {
-            api::post(format!("{path}/upgrade/preview"), &input()).json::<UpgradePreview>()
-        })
-    };
-    let navigate = use_navigate();
-    let submit = move |()| {
-        let input = untrack(input);
-        let path = format!("{path}/upgrade");
-        let navigate = navigate.clone();
-        form.submit(
-            move || async move { api::post(path, &input).json::<StackOperation>().await },
-            move |_: StackOperation| {
-                open.set(false);
-                stack.reload();
-                use_toasts().success(t().engine.rolled_out);
-                navigate("?tab=services", Default::default());
-            },
-        );
-    };
-    view! {
-        <FormView form=form on_submit=submit>
-            <p class="muted">{words.upgrade_text}</p>
-            <Loaded remote=preview let:preview>
-                {move || {
-                    let preview = preview.get();
-                    let conflicts = preview.conflicts.iter().map(|conflict| {
-                        let path = conflict.path.clone();
-                        let side = RwSignal::new(String::new());
-                        let key = path.clone();
-                        Effect::new(move |_| {
-                            let chosen = match side.get().as_str() {
-                                "ours" => MergeSide::Ours,
-                                "theirs" => MergeSide::Theirs,
-                                _ => return,
-                            };
-                            resolutions.update(|all| { all.insert(key.clone(), chosen); });
-                        });
-                        let options = vec![
-                            ("ours".to_owned(), words.keep_mine.to_owned(), conflict.ours.clone().unwrap_or_default()),
-                            ("theirs".to_owned(), words.take_theirs.to_owned(), conflict.theirs.clone().unwrap_or_default()),
-                        ];
-                        view! { <Choices label=path value=side options=options /> }
-                    }).collect_view();
-                    let diff = preview.diff.clone().unwrap_or_default();
-                    let lines = diff.lines().skip(2).map(|line| {
-                        let class = match line.chars().next() {
-                            Some('+') => "diff-add",
-                            Some('-') => "diff-remove",
-                            Some('@') => "diff-place",
-                            _ => "",
-                        };
-                        view! { <div class=class>{line.to_owned()}</div> }
-                    }).collect_view();
-                    view! {
-                        <p class="row"><code>{preview.from_version.clone()}</code> <Icon glyph=Glyph::ArrowRight size=14 /> <code>{preview.to_version.clone()}</code></p>
-                        {(!preview.conflicts.is_empty()).then(|| view! { <Notice tone=Tone::Warn>{words.conflicts}</Notice> })}
-                        {conflicts}
-                        {(!preview.notes.is_empty()).then(|| view! { <Card title=words.notes><p class="pre">{preview.notes.clone()}</p></Card> })}
-                        <Card title=words.changes>
-                            {if diff.is_empty() { view! { <p class="faint">{words.no_changes}</p> }.into_any() }
-                             else { view! { <pre class="code diff">{lines}</pre> }.into_any() }}
-                        </Card>
-                    }
-                }}
-            </Loaded>
-            <FormActions
-                form=form
-                label=words.upgrade
-                disabled=Signal::derive(move || preview.with(|preview| preview.is_none_or(|preview| preview.compose.is_none())))
-                on_cancel=move |()| open.set(false)
-            />
-        </FormView>
     }
 }

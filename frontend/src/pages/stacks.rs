@@ -1,8 +1,7 @@
 //! An environment's stacks, and a new one from a Compose text.
 
 use drover_api::{
-    CheckCompose, ComposeCheck, CreateStack, Permission, Severity, Stack, StackOperation,
-    StackSource, Topic,
+    CheckCompose, ComposeCheck, CreateStack, Permission, Severity, Stack, StackSource, Topic,
 };
 use indexmap::IndexMap;
 use leptos::{prelude::*, task::spawn_local};
@@ -10,6 +9,7 @@ use leptos_router::hooks::use_navigate;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 
+use super::{install::install, questions::Answers};
 use crate::{
     api,
     components::*,
@@ -151,7 +151,7 @@ pub(super) fn marks(check: Remote<ComposeCheck>) -> Signal<Vec<Mark>> {
 /// A field for each variable of a text; `values` gets what is typed.
 pub(super) fn variable_fields(
     check: Remote<ComposeCheck>,
-    values: RwSignal<IndexMap<String, RwSignal<String>>>,
+    values: Answers,
     hidden: Signal<Vec<String>>,
 ) -> AnyView {
     let names = Memo::new(move |_| {
@@ -169,14 +169,7 @@ pub(super) fn variable_fields(
             let fields = names
                 .into_iter()
                 .map(|(name, default)| {
-                    let value = values.with_untracked(|values| values.get(&name).copied());
-                    let value = value.unwrap_or_else(|| {
-                        let value = RwSignal::new(String::new());
-                        values.update_untracked(|values| {
-                            values.insert(name.clone(), value);
-                        });
-                        value
-                    });
+                    let value = values.field(&name, "");
                     let secret = hidden.get().contains(&name);
                     let help = default.map(|default| format!("= {default}"));
                     let help = if secret { Some(t().engine.secret_value.to_owned()) } else { help };
@@ -189,19 +182,6 @@ pub(super) fn variable_fields(
     .into_any()
 }
 
-/// What is typed, without what is left empty.
-pub(super) fn typed(
-    values: RwSignal<IndexMap<String, RwSignal<String>>>,
-) -> IndexMap<String, String> {
-    values.with(|values| {
-        values
-            .iter()
-            .map(|(name, value)| (name.clone(), value.get()))
-            .filter(|(_, value)| !value.is_empty())
-            .collect()
-    })
-}
-
 const EXAMPLE: &str = "services:\n  web:\n    image: nginx:1.27\n    ports:\n      - \"8081:80\"\n";
 
 /// A new stack from a Compose text of one's own.
@@ -212,8 +192,8 @@ pub fn NewStack() -> impl IntoView {
     let form = Form::new();
     let name = RwSignal::new(String::new());
     let text = RwSignal::new(EXAMPLE.to_owned());
-    let values = RwSignal::new(IndexMap::<String, RwSignal<String>>::new());
-    let check = checked(env, text, Signal::derive(move || typed(values)));
+    let values = Answers::new();
+    let check = checked(env, text, Signal::derive(move || values.all()));
     let navigate = use_navigate();
     let submit = move |()| {
         let input = CreateStack {
@@ -221,18 +201,11 @@ pub fn NewStack() -> impl IntoView {
             description: String::new(),
             source: StackSource::Compose {
                 compose: text.get_untracked(),
-                variables: untrack(|| typed(values)),
+                variables: untrack(|| values.all()),
                 secret_variables: Vec::new(),
             },
         };
-        let navigate = navigate.clone();
-        form.submit(
-            move || async move { api::post(env.api("stacks"), &input).json::<StackOperation>().await },
-            move |made: StackOperation| {
-                use_toasts().success(fill(t().engine.installing, &[("name", &made.stack.name)]));
-                navigate(&env.path(&format!("stacks/{}", made.stack.id)), Default::default());
-            },
-        );
+        install(env, form, input, navigate.clone());
     };
     let upload = move |event: leptos::ev::Event| {
         let input: Option<web_sys::HtmlInputElement> =
@@ -252,11 +225,11 @@ pub fn NewStack() -> impl IntoView {
             <FormView form=form on_submit=submit>
                 <TextField label=words.stack_name value=name form=form name="name" />
                 <div class="field">
-                    <div class="row spread">
+                    <div class="row between">
                         <span class="field-label">{words.compose_text}</span>
                         <label class="btn btn-secondary btn-small">
                             {words.upload}
-                            <input type="file" accept=".yml,.yaml,text/yaml" class="visually-hidden" on:change=upload />
+                            <input type="file" accept=".yml,.yaml,text/yaml" class="sr-only" on:change=upload />
                         </label>
                     </div>
                     <Editor label=words.compose_text value=text marks=marks(check) />
