@@ -69,6 +69,7 @@ fn EnvironmentRoutes() -> impl MatchNestedRoutes + Clone {
             <Route path=path!("stacks/new") view=page(NewStack) />
             <Route path=path!("stacks/:stack_id") view=page(StackPage) />
             <Route path=path!("stacks/:stack_id/upgrade") view=page(UpgradePage) />
+            <Route path=path!("stacks/:stack_id/services/:service") view=page(ServicePage) />
             <Route path=path!("containers") view=page(Containers) />
             <Route path=path!("containers/:host_id/:container_id") view=page(ContainerPage) />
             <EngineRoutes />
@@ -115,7 +116,9 @@ fn AdminRoutes() -> impl MatchNestedRoutes + Clone {
 /// them once.
 fn page<V: IntoView + 'static>(view: fn() -> V) -> impl Fn() -> AnyView + Clone + Send + 'static {
     move || {
+        // The router tells of the same ids more than once.
         let params = use_params_map();
+        let params = Memo::new(move |_| params.get());
         let made = move || {
             params.track();
             untrack(view).into_any()

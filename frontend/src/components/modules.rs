@@ -91,12 +91,14 @@ pub fn Editor(
         let Some(element) = holder.get() else { return };
         let label = title.clone();
         spawn_local(async move {
+            // The page may have been left already.
+            let Some(text) = held.try_get_value() else { return };
             let on_change = Closure::<dyn Fn(String)>::new(move |text: String| {
                 held.try_set_value(text.clone());
                 value.try_set(text);
             });
             let options = object(&[
-                ("doc", held.get_value().into()),
+                ("doc", text.into()),
                 ("readOnly", read_only.into()),
                 ("nonce", boot().nonce.as_str().into()),
                 ("label", label.into()),

@@ -36,6 +36,7 @@ mod account;
 mod admin;
 mod apps;
 mod common;
+mod containers;
 mod engine;
 mod environment;
 mod frame;
@@ -65,6 +66,8 @@ pub struct Texts {
     pub environment: environment::EnvironmentTexts,
     /// Hosts, containers, stacks and the catalog.
     pub engine: engine::Engine,
+    /// A container's and a service's page.
+    pub containers: containers::Containers,
     /// Hosts and what is on them.
     pub hosts: hosts::Hosts,
     /// Installs, upgrades and catalogs.
@@ -112,6 +115,7 @@ static EN: Texts = Texts {
     admin: admin::Admin::EN,
     environment: environment::EnvironmentTexts::EN,
     engine: engine::Engine::EN,
+    containers: containers::Containers::EN,
     hosts: hosts::Hosts::EN,
     apps: apps::Apps::EN,
     overview: overview::Overview::EN,
@@ -132,6 +136,7 @@ static ZH: Texts = Texts {
     admin: admin::Admin::ZH,
     environment: environment::EnvironmentTexts::ZH,
     engine: engine::Engine::ZH,
+    containers: containers::Containers::ZH,
     hosts: hosts::Hosts::ZH,
     apps: apps::Apps::ZH,
     overview: overview::Overview::ZH,
@@ -290,6 +295,7 @@ mod tests {
             ("admin", admin::Admin::PAIRS),
             ("environment", environment::EnvironmentTexts::PAIRS),
             ("engine", engine::Engine::PAIRS),
+            ("containers", containers::Containers::PAIRS),
             ("hosts", hosts::Hosts::PAIRS),
             ("apps", apps::Apps::PAIRS),
             ("overview", overview::Overview::PAIRS),

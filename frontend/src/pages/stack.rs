@@ -1,8 +1,8 @@
 //! A stack: its services and how they connect, containers, text, revisions, upgrade.
 
 use drover_api::{
-    List, Operation, Permission, RollbackStack, ScaleService, Service, Stack, StackDetail,
-    StackOperation, StackRevision, Topic, UpdateStack,
+    List, Operation, Permission, RollbackStack, Service, Stack, StackDetail, StackOperation,
+    StackRevision, Topic, UpdateStack,
 };
 use indexmap::IndexMap;
 use leptos::{prelude::*, task::spawn_local};
@@ -12,6 +12,7 @@ use super::{
     CancelOperation, OperationProgress,
     containers::container_table,
     questions::Answers,
+    service::Scale,
     stacks::{checked, marks, variable_fields},
 };
 use crate::{
@@ -225,7 +226,7 @@ fn Services(env: Env, path: String, stack: Remote<StackDetail>) -> impl IntoView
     };
     view! {
         <Loaded remote=stack let:shown>
-            <Card title=words.picture>{move || picture(&shown.get().service_list)}</Card>
+            <Card title=words.picture>{move || picture(&shown.get().service_list, |name| service_page(env, stack, name))}</Card>
             <Card title=words.services flush=true>
                 <div class="scroll-x">
                     <table class="plain">
@@ -241,29 +242,25 @@ fn Services(env: Env, path: String, stack: Remote<StackDetail>) -> impl IntoView
     }
 }
 
+/// The page of a service.
+fn service_page(env: Env, stack: Remote<StackDetail>, name: &str) -> String {
+    let id = stack.look(|stack| stack.map(|stack| stack.stack.id)).unwrap_or_default();
+    env.path(&format!("stacks/{id}/services/{}", api::encode(name)))
+}
+
 fn service_row(env: Env, path: String, stack: Remote<StackDetail>, service: Service) -> AnyView {
     let words = &t().engine;
     let may = env.may(Permission::Deploy);
     let scale_path = format!("{path}/scale");
-    let scale_to = move |scale: u32| {
-        let path = scale_path.clone();
-        spawn_local(async move {
-            match api::post(path, &ScaleService { scale }).done().await {
-                Ok(()) => stack.reload(),
-                Err(error) => use_toasts().error(&error),
-            }
-        });
-    };
-    let (scale, global) = (service.scale, service.global);
-    let (less, more) = (scale_to.clone(), scale_to);
+    let page = service_page(env, stack, &service.name);
     let reason = service.reason.clone();
     let restart = format!("{path}/restart");
     view! {
         <tr>
             <td>
                 <span class="two">
-                    <span class="strong">{service.name.clone()}</span>
-                    <span class="truncate" title=service.image.clone()>{service.image.clone()}</span>
+                    <a class="strong" href=page>{service.name.clone()}</a>
+                    <span class="break" title=service.image.clone()>{service.image.clone()}</span>
                 </span>
             </td>
             <td>
@@ -271,11 +268,7 @@ fn service_row(env: Env, path: String, stack: Remote<StackDetail>, service: Serv
                 {reason.map(|reason| view! { <div class="small muted">{reason}</div> })}
             </td>
             <td>
-                <span class="row nums">
-                    <IconButton glyph=Glyph::Minus label=words.scale small=true disabled=!may || global || scale == 0 on_click=move |_| less(scale.saturating_sub(1)) />
-                    {fill(words.running_of, &[("running", &service.healthy.to_string()), ("desired", &scale.to_string())])}
-                    <IconButton glyph=Glyph::Plus label=words.scale small=true disabled=!may || global on_click=move |_| more(scale + 1) />
-                </span>
+                <Scale env=env path=scale_path service=service.clone() done=move |()| stack.reload() />
             </td>
             <td class="mono">{service.ports.join(", ")}</td>
             <td class="mono">{service.volumes.join(", ")}</td>
@@ -288,7 +281,7 @@ fn service_row(env: Env, path: String, stack: Remote<StackDetail>, service: Serv
 }
 
 /// Services as boxes, those that wait for others to the right of them.
-fn picture(services: &[Service]) -> AnyView {
+fn picture(services: &[Service], page: impl Fn(&str) -> String) -> AnyView {
     const WIDTH: f64 = 190.0;
     const HEIGHT: f64 = 58.0;
     const GAP_X: f64 = 70.0;
@@ -339,11 +332,13 @@ fn picture(services: &[Service]) -> AnyView {
             Some(view! {
                 <g transform=format!("translate({x} {y})")>
                     <title>{format!("{} · {}", service.name, service.image)}</title>
+                    <a href=page(&service.name)>
                     <rect class="box" width=WIDTH height=HEIGHT rx="8" />
                     <circle class=class cx="16" cy="21" r="4" />
                     <text class="name" x="28" y="25">{name}</text>
                     <text class="sub" x="14" y="45">{image}</text>
                     <text class="sub" x=WIDTH - 12.0 y="25" text-anchor="end">{count}</text>
+                    </a>
                 </g>
             })
         })
@@ -453,7 +448,7 @@ fn Revisions(env: Env, path: String, stack: Remote<StackDetail>) -> impl IntoVie
     let path = StoredValue::new(path);
     let row = move |revision: StackRevision| {
         let current =
-            stack.look(|stack| stack.is_some_and(|s| s.stack.revision == revision.revision));
+            stack.with(|stack| stack.is_none_or(|s| s.stack.revision == revision.revision));
         let (path, number) = (format!("{}/rollback", path.get_value()), revision.revision);
         let roll_back = move |_| {
             let path = path.clone();

@@ -186,6 +186,11 @@ fn Upgrade(
             },
         );
     };
+    let notes = move || {
+        let notes = detail.with(|detail| detail.map(|detail| detail.summary.notes_html.clone()))?;
+        (!notes.is_empty())
+            .then(|| view! { <Card title=words.notes><ServerHtml html=notes /></Card> })
+    };
     let ready = Signal::derive(move || {
         env.may(Permission::Deploy)
             && preview.with(|preview| {
@@ -210,6 +215,7 @@ fn Upgrade(
                                 move || question_fields(env, &detail.get().questions, answers, form, &kept)
                             }
                         </Loaded>
+                        <FormActions form=form label=words.upgrade disabled=Signal::derive(move || !ready.get()) />
                     </div>
                 </Card>
                 <div class="aside">
@@ -217,9 +223,9 @@ fn Upgrade(
                     <Loaded remote=preview let:preview>
                         {move || preview.get().map(|preview| view! { <Changes preview=preview /> })}
                     </Loaded>
+                    {notes}
                 </div>
             </div>
-            <FormActions form=form label=words.upgrade disabled=Signal::derive(move || !ready.get()) />
         </FormView>
     }
 }
@@ -301,7 +307,5 @@ fn Changes(preview: UpgradePreview) -> impl IntoView {
     let diff = preview.diff.map(|diff| {
         view! { <Card title=words.changes><Diff text=diff /></Card> }
     });
-    let notes = (!preview.notes.is_empty())
-        .then(|| view! { <Card title=words.notes><p class="pre">{preview.notes}</p></Card> });
-    view! { {missing} {diff} {notes} }
+    view! { {missing} {diff} }
 }
