@@ -329,18 +329,20 @@ fn picture(services: &[Service], page: impl Fn(&str) -> String) -> AnyView {
             let image: String = service.image.chars().take(26).collect();
             let class = format!("dot dot-{}", service.state.tone().name());
             let count = format!("{}/{}", service.healthy, service.scale);
-            Some(view! {
-                <g transform=format!("translate({x} {y})")>
-                    <title>{format!("{} · {}", service.name, service.image)}</title>
-                    <a href=page(&service.name)>
-                    <rect class="box" width=WIDTH height=HEIGHT rx="8" />
-                    <circle class=class cx="16" cy="21" r="4" />
-                    <text class="name" x="28" y="25">{name}</text>
-                    <text class="sub" x="14" y="45">{image}</text>
-                    <text class="sub" x=WIDTH - 12.0 y="25" text-anchor="end">{count}</text>
-                    </a>
-                </g>
-            })
+            let title = format!("{} · {}", service.name, service.image);
+            let face = view! {
+                <rect class="box" width=WIDTH height=HEIGHT rx="8" />
+                <circle class=class cx="16" cy="21" r="4" />
+                <text class="name" x="28" y="25">{name}</text>
+                <text class="sub" x="14" y="45">{image}</text>
+                <text class="sub" x=WIDTH - 12.0 y="25" text-anchor="end">{count}</text>
+            };
+            // An SVG link: in a view, `<a>` is HTML's.
+            let link = leptos::svg::a()
+                .attr("href", page(&service.name))
+                .attr("aria-label", title)
+                .child(face);
+            Some(view! { <g transform=format!("translate({x} {y})")>{link}</g> })
         })
         .collect_view();
     view! {
