@@ -11,6 +11,7 @@ mod docker;
 mod engine;
 mod events;
 mod fake_docker;
+mod git_server;
 mod proxy;
 mod server;
 
@@ -22,6 +23,7 @@ pub use docker::Docker;
 pub use engine::Engine;
 pub use events::{Events, Message};
 pub use fake_docker::{Failure, FakeDocker};
+pub use git_server::{GIT_USER, GitServer};
 pub use proxy::Proxy;
 pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, run};
 

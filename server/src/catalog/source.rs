@@ -309,6 +309,8 @@ impl Git<'_> {
             "no_proxy",
             "SSL_CERT_FILE",
             "SSL_CERT_DIR",
+            "GIT_SSL_CAINFO",
+            "GIT_SSL_CAPATH",
         ] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);

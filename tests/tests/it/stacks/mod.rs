@@ -1,6 +1,7 @@
 //! Stacks on the engine *cattle*, against real Docker Engines.
 
 mod accidents;
+mod catalog;
 mod hosts;
 mod install;
 mod limits;
