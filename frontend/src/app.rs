@@ -4,7 +4,6 @@
 use leptos::prelude::*;
 use leptos_meta::provide_meta_context;
 use leptos_router::{
-    MatchNestedRoutes,
     components::{ParentRoute, Route, Router, Routes},
     hooks::use_params_map,
     path,
@@ -61,7 +60,7 @@ fn pages() -> AnyView {
 }
 
 #[component(transparent)]
-fn EnvironmentRoutes() -> impl MatchNestedRoutes + Clone {
+fn EnvironmentRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("environments/:environment_id") view=EnvironmentFrame>
             <Route path=path!("") view=page(OverviewPage) />
@@ -84,7 +83,7 @@ fn EnvironmentRoutes() -> impl MatchNestedRoutes + Clone {
 }
 
 #[component(transparent)]
-fn EngineRoutes() -> impl MatchNestedRoutes + Clone {
+fn EngineRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("") view=leptos_router::components::Outlet>
             <Route path=path!("hosts") view=page(Hosts) />
@@ -98,7 +97,7 @@ fn EngineRoutes() -> impl MatchNestedRoutes + Clone {
 }
 
 #[component(transparent)]
-fn AdminRoutes() -> impl MatchNestedRoutes + Clone {
+fn AdminRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("admin") view=AdminFrame>
             <Route path=path!("users") view=page(Users) />
