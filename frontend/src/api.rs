@@ -48,11 +48,6 @@ impl ApiError {
         }
     }
 
-    /// True when there is no such thing, or the caller may not know of it.
-    pub fn is_not_found(&self) -> bool {
-        self.status == 404
-    }
-
     /// True when somebody else has changed the thing since it was read.
     pub fn is_conflict(&self) -> bool {
         self.status == 412

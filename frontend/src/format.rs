@@ -60,15 +60,6 @@ pub fn cores(value: f64) -> String {
     }
 }
 
-/// A part of a whole: `42 %`.
-pub fn percent(part: f64, whole: f64) -> String {
-    if whole <= 0.0 {
-        return "0 %".into();
-    }
-    let value = part / whole * 100.0;
-    if value > 0.0 && value < 9.95 { format!("{value:.1} %") } else { format!("{value:.0} %") }
-}
-
 /// A count with groups of three: `10,000`.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
@@ -163,9 +154,6 @@ mod tests {
         assert_eq!(cores(0.02), "0.02");
         assert_eq!(cores(0.25), "0.25");
         assert_eq!(cores(12.345), "12.3");
-        assert_eq!(percent(1.0, 3.0), "33 %");
-        assert_eq!(percent(1.0, 300.0), "0.3 %");
-        assert_eq!(percent(1.0, 0.0), "0 %");
         assert_eq!(count(999), "999");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(duration(2_340.0), "2.3 s");

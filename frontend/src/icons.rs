@@ -42,9 +42,7 @@ icons! {
     Info r#"<circle cx="12" cy="12" r="9"/><path d="M12 11v5.5M12 7.8h.01"/>"#
     Error r#"<circle cx="12" cy="12" r="9"/><path d="M12 7.5v5.5M12 16.2h.01"/>"#
     ChevronDown r#"<path d="m6 9.5 6 6 6-6"/>"#
-    ChevronUp r#"<path d="m6 14.5 6-6 6 6"/>"#
     ChevronRight r#"<path d="m9.5 6 6 6-6 6"/>"#
-    ChevronLeft r#"<path d="m14.5 6-6 6 6 6"/>"#
     UpDown r#"<path d="m8 9.5 4-4 4 4M8 14.5l4 4 4-4"/>"#
     ArrowUp r#"<path d="M12 20V5M6 11l6-6 6 6"/>"#
     ArrowDown r#"<path d="M12 4v15M6 13l6 6 6-6"/>"#
@@ -59,11 +57,6 @@ icons! {
     Edit r#"<path d="M4 20h4.5L20 8.5 15.5 4 4 15.5zM13 6.5l4.5 4.5"/>"#
     Copy r#"<rect x="8.5" y="8.5" width="12" height="12" rx="2"/><path d="M15.5 8.5v-3a2 2 0 0 0-2-2h-8a2 2 0 0 0-2 2v8a2 2 0 0 0 2 2h3"/>"#
     Download r#"<path d="M12 4v11M7 10.5l5 5 5-5M4.5 20h15"/>"#
-    Upload r#"<path d="M12 16V5M7 9.5l5-5 5 5M4.5 20h15"/>"#
-    Terminal r#"<rect x="3" y="4" width="18" height="16" rx="2"/><path d="m7 9.5 3 2.5-3 2.5M12.5 15H17"/>"#
-    Log r#"<path d="M4 6h16M4 10.5h11M4 15h16M4 19.5h8"/>"#
-    Chart r#"<path d="M4 4v16h16"/><path d="m7.5 15 3.5-4.5 3 2.5 5-6.5"/>"#
-    External r#"<path d="M13.5 4.5h6v6M19 5l-8 8M10.5 5.5h-4a2 2 0 0 0-2 2v10a2 2 0 0 0 2 2h10a2 2 0 0 0 2-2v-4"/>"#
     Refresh r#"<path d="M4.5 10a8 8 0 0 1 14-3.3L20.5 9M19.5 14a8 8 0 0 1-14 3.3L3.5 15"/><path d="M20.5 4v5h-5M3.5 20v-5h5"/>"#
     Eye r#"<path d="M2.5 12C4.8 7.7 8 5.5 12 5.5s7.2 2.2 9.5 6.5c-2.3 4.3-5.5 6.5-9.5 6.5S4.8 16.3 2.5 12z"/><circle cx="12" cy="12" r="3"/>"#
     EyeOff r#"<path d="M9.8 5.7A9.8 9.8 0 0 1 12 5.5c4 0 7.2 2.2 9.5 6.5a15 15 0 0 1-2.7 3.6M6.2 7.5A14 14 0 0 0 2.5 12c2.3 4.3 5.5 6.5 9.5 6.5 1.9 0 3.6-.5 5.1-1.4M4 4l16 16M9.9 9.9a3 3 0 0 0 4.2 4.2"/>"#
@@ -71,25 +64,17 @@ icons! {
     Moon r#"<path d="M20 14.5A8.5 8.5 0 0 1 9.5 4 8.5 8.5 0 1 0 20 14.5z"/>"#
     Menu r#"<path d="M4 7h16M4 12h16M4 17h16"/>"#
     SignOut r#"<path d="M10 4H6a2 2 0 0 0-2 2v12a2 2 0 0 0 2 2h4M15 8l4.5 4-4.5 4M9.5 12h10"/>"#
-    Link r#"<path d="M10 14a4 4 0 0 0 5.7 0l3-3A4 4 0 0 0 13 5.3l-1 1M14 10a4 4 0 0 0-5.7 0l-3 3a4 4 0 0 0 5.7 5.7l1-1"/>"#
-    Tag r#"<path d="M4 4h8l8.5 8.5-8 8L4 12z"/><path d="M8 8h.01" stroke-width="2.4"/>"#
     Network r#"<rect x="9" y="3.5" width="6" height="5" rx="1.3"/><rect x="3" y="15.5" width="6" height="5" rx="1.3"/><rect x="15" y="15.5" width="6" height="5" rx="1.3"/><path d="M12 8.5V12M6 15.5V12h12v3.5"/>"#
     Volume r#"<ellipse cx="12" cy="5.8" rx="7.5" ry="2.8"/><path d="M4.5 5.8v12.4c0 1.5 3.4 2.8 7.5 2.8s7.5-1.3 7.5-2.8V5.8M4.5 12c0 1.5 3.4 2.8 7.5 2.8s7.5-1.3 7.5-2.8"/>"#
     Image r#"<circle cx="12" cy="12" r="9"/><circle cx="12" cy="12" r="2.8"/><path d="M12 5.5A6.5 6.5 0 0 1 18.5 12"/>"#
-    Clock r#"<circle cx="12" cy="12" r="9"/><path d="M12 7v5.3l3.5 2"/>"#
     Spinner r#"<path d="M12 3.5a8.5 8.5 0 1 1-8.5 8.5"/>"#
-    Filter r#"<path d="M4 5h16l-6.3 7.5V19l-3.4-2v-4.5z"/>"#
     Rollback r#"<path d="M4 10.5h10a5.5 5.5 0 0 1 0 11h-3"/><path d="M8.5 6 4 10.5 8.5 15"/>"#
     Upgrade r#"<circle cx="12" cy="12" r="9"/><path d="M12 16.5v-8.5M8.5 11.3 12 7.8l3.5 3.5"/>"#
     Drain r#"<path d="M4 5h16M6.5 9.5h11M9 14h6M12 17v4M9.8 19l2.2 2.2 2.2-2.2"/>"#
     Book r#"<path d="M12 6.5C10.3 5 8 4.5 4 4.5v13.5c4 0 6.3.5 8 2 1.7-1.5 4-2 8-2V4.5c-4 0-6.3.5-8 2zM12 6.5V20"/>"#
     Cpu r#"<rect x="6" y="6" width="12" height="12" rx="2"/><rect x="10" y="10" width="4" height="4" rx=".8"/><path d="M9 3v3M15 3v3M9 18v3M15 18v3M3 9h3M3 15h3M18 9h3M18 15h3"/>"#
     Memory r#"<rect x="3" y="7" width="18" height="9" rx="1.5"/><path d="M7.5 10v3M12 10v3M16.5 10v3M6 16v2.5M10 16v2.5M14 16v2.5M18 16v2.5"/>"#
-    Code r#"<path d="m8 7-5 5 5 5M16 7l5 5-5 5M13.5 4.5l-3 15"/>"#
     Lock r#"<rect x="5" y="10.5" width="14" height="10" rx="2"/><path d="M8 10.5V8a4 4 0 0 1 8 0v2.5"/>"#
-    Certificate r#"<circle cx="12" cy="9" r="5.5"/><path d="m9 13.5-1.5 7.5 4.5-2.5 4.5 2.5-1.5-7.5M9.8 9l1.6 1.6 2.9-3.2"/>"#
-    Expand r#"<path d="M14 4h6v6M20 4l-7 7M10 20H4v-6M4 20l7-7"/>"#
-    Branch r#"<circle cx="6.5" cy="5.5" r="2.3"/><circle cx="6.5" cy="18.5" r="2.3"/><circle cx="17.5" cy="8.5" r="2.3"/><path d="M6.5 7.8v8.4M17.5 10.8c0 3.5-5 3.4-9 5"/>"#
 }
 
 /// Draws a [`Glyph`]. Decorative: give what it stands in a text or an `aria-label`.

@@ -4,8 +4,6 @@
 //! parts that they are made of. `api` and `remote` fetch, `live` keeps what was fetched up to date.
 //! All strings are in `i18n`; all looks in `static/styles`.
 
-#![allow(dead_code, reason = "the design system has parts that no page uses yet")]
-
 mod api;
 mod app;
 mod boot;

@@ -134,15 +134,6 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Remote<T> {
         self.state.try_set(Load::Ready(value));
     }
 
-    /// Changes the answer in place, e.g. by what an event carries.
-    pub fn update(self, change: impl FnOnce(&mut T)) {
-        self.state.try_update(|state| {
-            if let Load::Ready(value) = state {
-                change(value);
-            }
-        });
-    }
-
     /// The failure, if the last fetch failed.
     pub fn error(self) -> Option<ApiError> {
         self.state.with(|state| match state {

@@ -49,11 +49,6 @@ impl<const N: usize> History<N> {
             points.iter().filter_map(|(at, values)| Some((*at, *values.get(which)?))).collect()
         })
     }
-
-    /// True before the first point.
-    pub fn is_empty(self) -> bool {
-        self.points.with(Vec::is_empty)
-    }
 }
 
 const LEFT: f64 = 58.0;
@@ -359,37 +354,6 @@ fn round_step(raw: f64, binary: bool) -> f64 {
     }
     let power = 10.0_f64.powf(raw.log10().floor());
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|step| *step >= raw).unwrap_or(raw)
-}
-
-/// A small line without axes, for rows and cards.
-#[component]
-pub fn Sparkline(
-    /// Values, oldest first.
-    #[prop(into)]
-    values: Signal<Vec<f64>>,
-    /// The top of the scale at least.
-    #[prop(optional)]
-    max: f64,
-) -> impl IntoView {
-    let path = move || {
-        values.with(|values| {
-            let top = values.iter().copied().fold(max, f64::max).max(f64::MIN_POSITIVE);
-            let last = values.len().saturating_sub(1).max(1) as f64;
-            let points: Vec<_> = values
-                .iter()
-                .enumerate()
-                .map(|(index, value)| {
-                    format!("{:.1},{:.1}", index as f64 / last * 96.0, 22.0 - value / top * 20.0)
-                })
-                .collect();
-            points.join(" ")
-        })
-    };
-    view! {
-        <svg class="spark" viewBox="0 0 96 24" preserveAspectRatio="none" aria-hidden="true">
-            <polyline class="chart-line" points=path></polyline>
-        </svg>
-    }
 }
 
 /// Parts of a whole as a ring, with a figure in its middle.

@@ -591,30 +591,9 @@ pub fn Switch(
                 on:change=move |event| checked.set(event_target_checked(&event))
             />
             <span class="grow">
-                <span class="strong">{label}</span>
+                <span class="switch-label">{label}</span>
                 {help.map(|help| view! { <div class="field-help">{help}</div> })}
             </span>
-        </label>
-    }
-}
-
-/// Yes or no, in a list of such.
-#[component]
-pub fn Checkbox(
-    /// What it means.
-    #[prop(into)]
-    label: String,
-    /// Whether it is set.
-    checked: RwSignal<bool>,
-) -> impl IntoView {
-    view! {
-        <label class="checkbox">
-            <input
-                type="checkbox"
-                prop:checked=checked
-                on:change=move |event| checked.set(event_target_checked(&event))
-            />
-            <span>{label}</span>
         </label>
     }
 }

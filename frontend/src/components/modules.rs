@@ -192,11 +192,6 @@ impl TerminalHandle {
         self.call("write", Uint8Array::from(bytes).into());
     }
 
-    /// Finds the next place of a text.
-    pub fn search(self, text: &str) {
-        self.call("search", text.into());
-    }
-
     /// Puts the keyboard into it.
     pub fn focus(self) {
         self.call("focus", JsValue::UNDEFINED);

@@ -144,7 +144,6 @@ struct Core {
     open: Option<RowFn<()>>,
     actions: Option<RowFn<Vec<MenuItem>>>,
     patch: Option<Arc<dyn Fn(&Event, &AnyRow) -> Option<AnyRow> + Send + Sync>>,
-    matters: Arc<dyn Fn(&Event) -> bool + Send + Sync>,
     topics: &'static [Topic],
     empty: Option<ViewFn>,
     selected: Option<RwSignal<Vec<String>>>,
@@ -190,7 +189,6 @@ impl<T: Clone + PartialEq + DeserializeOwned + Send + Sync + 'static> TableSpec<
             open: None,
             actions: None,
             patch: None,
-            matters: Arc::new(|_| true),
             topics: &[],
             empty: None,
             selected: None,
@@ -240,12 +238,6 @@ impl<T: Clone + PartialEq + DeserializeOwned + Send + Sync + 'static> TableSpec<
     /// Fetches the rows in view again after events of these topics.
     pub fn live(mut self, topics: &'static [Topic]) -> Self {
         self.core.topics = topics;
-        self
-    }
-
-    /// Only events for which this is true.
-    pub fn live_if(mut self, matters: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
-        self.core.matters = Arc::new(matters);
         self
     }
 
@@ -622,7 +614,7 @@ fn follow(
     let core = core.clone();
     use_live(move |event| {
         let Some(event) = event else { return again() };
-        if !core.topics.contains(&event.topic) || !(core.matters)(event) {
+        if !core.topics.contains(&event.topic) {
             return;
         }
         if let Some(patch) = &core.patch {

@@ -86,8 +86,19 @@ impl Toasts {
 #[component]
 pub fn ToastArea() -> impl IntoView {
     let toasts = use_toasts();
+    let area = NodeRef::<leptos::html::Div>::new();
+    Effect::new(move || {
+        let some = toasts.all.with(|all| !all.is_empty());
+        let Some(area) = area.get() else { return };
+        // Shown anew each time: the newest popover lies above dialogs. Fails only when it is
+        // hidden or shown already.
+        let _ = area.hide_popover();
+        if some {
+            let _ = area.show_popover();
+        }
+    });
     view! {
-        <div class="toasts" role="status" aria-live="polite">
+        <div class="toasts" role="status" aria-live="polite" popover="manual" node_ref=area>
             <For each=move || toasts.all.get() key=|toast| toast.id let:toast>
                 <div class="toast">
                     <Icon

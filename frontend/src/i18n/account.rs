@@ -60,6 +60,5 @@ texts! {
         revoked: "The key is revoked.", "密钥已吊销。";
         no_keys: "No API keys yet", "还没有 API 密钥";
         no_keys_text: "Everything that this app does, a script can do through the REST API with a key.", "本应用的所有功能都可以由脚本凭密钥通过 REST API 完成。";
-        works_with: "Runs containers on your own machines", "在您自己的机器上运行容器";
     }
 }

@@ -3,7 +3,6 @@ texts! {
     Admin {
         users: "Users", "用户";
         users_text: "Everyone who may sign in. What they may do in an environment is set on its Members page.", "所有可登录的用户。他们在环境中的权限在其“成员”页面设置。";
-        user: "User", "用户";
         new_user: "New user", "新建用户";
         edit_user: "Edit {name}", "编辑 {name}";
         login_help: "Letters, digits and . _ - @; not case sensitive.", "字母、数字和 . _ - @；不区分大小写。";
@@ -29,7 +28,6 @@ texts! {
         environment_name_help: "e.g. development, production", "例如：开发、生产";
         cluster: "Runs on", "运行于";
         cluster_cattle: "Drover's own engine", "Drover 自有引擎";
-        your_role: "Your role", "您的角色";
         open: "Open", "打开";
         audit: "Audit log", "审计日志";
         audit_text: "Who did what to which object, from where, and how it ended. Entries are never changed.", "谁在何处对哪个对象做了什么，以及结果如何。记录永不更改。";

@@ -15,6 +15,7 @@ texts! {
         maintainer: "Maintainer", "维护者";
         no_templates: "There are no apps yet", "还没有应用";
         no_templates_text: "An administrator adds catalogs that apps come from.", "由管理员添加应用目录来源。";
+        default_value: "Default: {value}", "默认值：{value}";
         choose: "Choose…", "请选择…";
         answer_kept: "Kept as it is when left empty.", "留空则保持不变。";
         upgrade_title: "Upgrade {name}", "升级 {name}";

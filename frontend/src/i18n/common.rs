@@ -5,11 +5,9 @@ texts! {
         cancel: "Cancel", "取消";
         close: "Close", "关闭";
         create: "Create", "创建";
-        add: "Add", "添加";
         edit: "Edit", "编辑";
         delete: "Delete", "删除";
         remove: "Remove", "移除";
-        confirm: "Confirm", "确认";
         retry: "Try again", "重试";
         refresh: "Refresh", "刷新";
         search: "Search", "搜索";
@@ -20,7 +18,6 @@ texts! {
         export: "Export", "导出";
         actions: "Actions", "操作";
         more: "More actions", "更多操作";
-        back: "Back", "返回";
         name: "Name", "名称";
         description: "Description", "说明";
         state: "State", "状态";
@@ -32,11 +29,8 @@ texts! {
         add_label: "Add label", "添加标签";
         optional: "optional", "可选";
         none: "None", "无";
-        all: "All", "全部";
         never: "Never", "从未";
         unknown: "Unknown", "未知";
-        yes: "Yes", "是";
-        no: "No", "否";
         saved: "Saved.", "已保存。";
         loading: "Loading", "加载中";
         rows: "{n} row|{n} rows", "{n} 行";
@@ -53,7 +47,6 @@ texts! {
         show_password: "Show password", "显示密码";
         hide_password: "Hide password", "隐藏密码";
         environment: "Environment", "环境";
-        everything: "Everything", "全部内容";
     }
 }
 
@@ -64,7 +57,6 @@ texts! {
         unreadable: "The server's answer could not be read. Reload the page: it may be older than the server.", "无法读取服务器的响应。请重新加载页面：它可能比服务器版本旧。";
         bad_answer: "Something between this browser and Drover answered in its stead. Try again in a moment.", "浏览器与 Drover 之间的某个代理代为响应。请稍后重试。";
         title: "This could not be loaded", "无法加载";
-        failed: "That did not work", "操作未成功";
         not_found: "There is no such page", "页面不存在";
         not_found_text: "It may have been removed, or you may not have access to it.", "它可能已被移除，或者您没有访问权限。";
         forbidden: "Your role does not allow this", "您的角色无权执行此操作";
@@ -72,7 +64,6 @@ texts! {
         to_start: "Go to the start page", "返回首页";
         request_id: "Request", "请求";
         changed_meanwhile: "Somebody else has changed this since you opened it. Reload to see the newer version; what you typed is kept until then.", "在您打开之后已有其他人修改。请重新加载以查看新版本；在此之前您输入的内容会保留。";
-        reload: "Reload", "重新加载";
         module: "A part of the app could not be loaded. Reload the page.", "应用的一部分无法加载。请重新加载页面。";
         copy: "The browser does not allow copying here.", "浏览器不允许在此复制。";
     }

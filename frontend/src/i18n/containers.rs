@@ -8,6 +8,7 @@ texts! {
         scale_help: "How many containers should run.", "应运行的容器数量。";
         scaled: "{name}: {scale} wanted.", "{name}：目标 {scale} 个。";
         no_service: "There is no such service in this stack.", "此应用栈中没有该服务。";
+        containers: "{n} container|{n} containers", "{n} 个容器";
         any_owner: "Made by anyone", "所有来源";
         by_drover: "Made by Drover", "由 Drover 创建";
     }

@@ -25,7 +25,6 @@ texts! {
         cpus: "CPU", "CPU";
         memory: "Memory", "内存";
         disk: "Disk", "磁盘";
-        in_use: "In use", "已用";
         containers: "Containers", "容器";
         containers_text: "Every container of this environment's hosts, live.", "此环境所有主机上的容器，实时显示。";
         images: "Images", "镜像";
@@ -130,8 +129,6 @@ texts! {
         no_apps_text: "Try another word or category.", "换个关键词或类别试试。";
         version: "Version", "版本";
         stack_name: "Name of the stack", "应用栈名称";
-        questions: "Settings", "设置";
-        show_compose: "What is created", "将创建的内容";
         generated: "Left empty, one is made up.", "留空则自动生成。";
         home_page: "Home page", "主页";
         license: "Licence", "许可证";
@@ -147,7 +144,6 @@ texts! {
         catalogs_text: "Where templates come from.", "模板的来源。";
         refreshed: "Refreshed", "刷新时间";
         refresh: "Refresh now", "立即刷新";
-        templates: "Templates", "模板";
         commit: "Commit", "提交";
         add_catalog: "Add catalog", "添加来源";
         repository: "Git repository", "Git 仓库";

@@ -6,11 +6,8 @@ texts! {
         add_member: "Add member", "添加成员";
         member: "Member", "成员";
         member_search: "Find a user or group", "查找用户或组";
-        member_search_help: "Type a name or login.", "输入名称或登录名。";
         provider: "From", "来源";
         provider_local: "Local account", "本地账户";
-        kind_user: "User", "用户";
-        kind_group: "Group", "组";
         role: "Role", "角色";
         since: "Since", "加入时间";
         member_added: "{name} is now a member.", "{name} 已成为成员。";
@@ -32,10 +29,8 @@ texts! {
         delete: "Delete environment", "删除环境";
         delete_text: "Removes all its stacks with their containers, networks and volumes, its secrets and its memberships. Hosts are disconnected; what Drover did not make stays on them.", "移除其所有应用栈及容器、网络和卷，以及机密和成员关系。主机将断开连接；非 Drover 创建的内容会保留。";
         delete_title: "Delete environment {name}?", "删除环境 {name}？";
-        going: "These go:", "以下内容将被删除：";
         going_stacks: "{n} stack|{n} stacks", "{n} 个应用栈";
         going_hosts: "{n} host is disconnected|{n} hosts are disconnected", "{n} 台主机将断开连接";
         removing: "The environment is being removed.", "正在移除环境。";
-        unknown: "There is no such environment", "环境不存在";
     }
 }

@@ -9,8 +9,6 @@ texts! {
         by: "By", "发起人";
         by_drover: "Drover", "Drover";
         asked: "Asked for", "发起时间";
-        began: "Began", "开始时间";
-        ended: "Ended", "结束时间";
         took: "Took", "耗时";
         log: "Log", "日志";
         log_empty: "Nothing has been done yet.", "尚未执行任何步骤。";

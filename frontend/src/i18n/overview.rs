@@ -1,7 +1,6 @@
 texts! {
     /// An environment's dashboard.
     Overview {
-        title: "Overview", "概览";
         hosts: "Hosts", "主机";
         stacks: "Stacks", "应用栈";
         containers: "Containers", "容器";
@@ -9,8 +8,6 @@ texts! {
         memory: "Memory", "内存";
         cpu_of: "of {total} cores", "共 {total} 核";
         memory_of: "of {total}", "共 {total}";
-        use_now: "Use over time", "使用趋势";
-        use_text: "All containers of the active hosts, since this page was opened", "所有正常主机上的容器，自打开本页面起";
         recent: "Recent operations", "最近操作";
         all_operations: "All operations", "全部操作";
         no_operations: "No operations yet", "还没有操作";
@@ -25,7 +22,5 @@ texts! {
         open_catalog: "Open the catalog", "打开应用目录";
         nothing: "none yet", "暂无";
         gone: "removed", "已移除";
-        host_changed: "Host changed", "主机已变化";
-        stack_changed: "Stack changed", "应用栈已变化";
     }
 }

@@ -75,7 +75,7 @@ fn catalog_card(
     });
     let rows = [
         (
-            t().engine.repository,
+            t().apps.location,
             catalog
                 .location
                 .clone()

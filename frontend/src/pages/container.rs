@@ -12,7 +12,15 @@ use super::{
     containers::container_actions,
     host_events::HostEvents,
 };
-use crate::{api, components::*, environment::use_env, i18n::t, remote::Remote, states::Tone};
+use crate::{
+    api,
+    components::*,
+    environment::use_env,
+    i18n::t,
+    icons::{Glyph, Icon},
+    remote::Remote,
+    states::Tone,
+};
 
 /// A container's page.
 #[component]
@@ -57,7 +65,7 @@ pub fn ContainerPage() -> impl IntoView {
                 class="btn btn-secondary"
                 items=move || detail.get().map(|detail| container_actions(env, &detail.container, gone)).unwrap_or_default()
             >
-                {t().common.actions}
+                {t().common.actions} <Icon glyph=Glyph::ChevronDown size=14 />
             </Menu>
         }
     };

@@ -1,12 +1,17 @@
-use drover_api::{Container, ContainerAction, ContainerActionRequest, Permission, Topic};
+//! Containers: the list, and what can be done with one.
+
+use drover_api::{
+    Container, ContainerAction, ContainerActionRequest, ContainerState, Permission, Topic,
+};
 use leptos::{prelude::*, task::spawn_local};
 
 use crate::{
     api,
     components::*,
     environment::{Env, use_env},
-    i18n::t,
+    i18n::{plural, t},
     icons::Glyph,
+    states::Stated,
 };
 
 /// A container's address in the API, under its environment.
@@ -52,7 +57,7 @@ pub(super) fn container_actions(
         })
         .disabled_if(!may)
     };
-    use drover_api::ContainerState as State;
+    use ContainerState as State;
     let mut items = match container.state {
         State::Running | State::Restarting => vec![
             act(Glyph::Restart, words.restart, ContainerAction::Restart),
@@ -128,7 +133,7 @@ pub(super) fn container_table(
         .width(12.0),
     )
     .column(
-        Column::new("stack", words.stack, move |container: &Container| match (
+        Column::new("stack_name", words.stack, move |container: &Container| match (
             &container.stack_name,
             container.stack_id,
         ) {
@@ -137,9 +142,10 @@ pub(super) fn container_table(
             }
             _ => view! { <span class="faint">{words.unmanaged}</span> }.into_any(),
         })
+        .sort()
         .grow(1),
     )
-    .column(Column::new("host", words.host, |container: &Container| container.host_name.clone()).width(8.0))
+    .column(Column::new("host_name", words.host, |container: &Container| container.host_name.clone()).sort().width(8.0))
     .column(Column::new("ports", words.ports, |container: &Container| {
         let ports = ports(container);
         view! { <span class="truncate mono" title=ports.clone()>{ports.clone()}</span> }
@@ -170,40 +176,107 @@ pub fn Containers() -> impl IntoView {
     let words = &t().engine;
     let env = use_env();
     let state = RwSignal::new(String::new());
-    let table = container_table(env, move || vec![("state", state.get())]).empty(move || {
+    let managed = RwSignal::new(String::new());
+    let filters = move || vec![("state", state.get()), ("managed", managed.get())];
+    let selected = RwSignal::new(Vec::<String>::new());
+    let table = container_table(env, filters).select(selected, move || many(env, selected)).empty(move || {
         view! {
             <Empty glyph=Glyph::Container title=words.no_containers text=words.no_containers_text>
                 <ButtonLink href=env.path("catalog") look=Look::Primary icon=Glyph::Catalog label=words.catalog />
             </Empty>
         }
     });
-    let options: Vec<(String, String)> =
-        std::iter::once((String::new(), words.any_state.to_owned()))
-            .chain({
-                use crate::states::Stated;
-                use drover_api::ContainerState as State;
-                [
-                    State::Running,
-                    State::Paused,
-                    State::Restarting,
-                    State::Exited,
-                    State::Created,
-                    State::Dead,
-                ]
-                .map(|state| {
-                    let name = serde_json::to_value(state).ok();
-                    let name = name.and_then(|name| name.as_str().map(str::to_owned));
-                    (name.unwrap_or_default(), state.label().to_owned())
-                })
-            })
-            .collect();
+    let owners = vec![
+        (String::new(), t().containers.any_owner.to_owned()),
+        ("true".to_owned(), t().containers.by_drover.to_owned()),
+        ("false".to_owned(), words.unmanaged.to_owned()),
+    ];
     view! {
-        <Page
-            title=words.containers
-            sub=words.containers_text
-            actions=move || view! { <Select label=words.any_state value=state options=options.clone() /> }
-        >
-            <Table spec=table label=words.containers />
+        <Page title=words.containers sub=words.containers_text>
+            <Table
+                spec=table
+                label=words.containers
+                filters=move || view! {
+                    <Select label=t().common.state value=state options=states() />
+                    <Select label=t().containers.any_owner value=managed options=owners.clone() />
+                }
+            />
         </Page>
     }
+}
+
+/// Buttons for all that is selected.
+fn many(env: Env, selected: RwSignal<Vec<String>>) -> AnyView {
+    let words = &t().engine;
+    if !env.may(Permission::Deploy) {
+        return ().into_any();
+    }
+    let act = move |glyph, label: &'static str, action| {
+        let click = move |_| {
+            spawn_local(async move {
+                each(env, selected, move |path| {
+                    api::post(format!("{path}/actions"), &ContainerActionRequest { action })
+                })
+                .await;
+            });
+        };
+        view! { <Button small=true icon=glyph label=label on_click=click /> }
+    };
+    let remove = move |_| {
+        let count = plural(selected.with_untracked(Vec::len) as u64, t().containers.containers);
+        Confirm::new(words.remove_container, words.remove_container_text).names(vec![count]).ask(
+            t().common.remove,
+            move || async move {
+                each(env, selected, |path| {
+                    api::delete(path).query("force", true).query("volumes", true)
+                })
+                .await;
+                Ok(())
+            },
+        );
+    };
+    view! {
+        {act(Glyph::Play, words.start, ContainerAction::Start)}
+        {act(Glyph::Stop, words.stop, ContainerAction::Stop)}
+        {act(Glyph::Restart, words.restart, ContainerAction::Restart)}
+        <Button small=true look=Look::Danger icon=Glyph::Trash label=t().common.remove on_click=remove />
+    }
+    .into_any()
+}
+
+/// Sends a request for each selected container; tells of the first failure and leaves what failed
+/// selected.
+async fn each(env: Env, selected: RwSignal<Vec<String>>, request: impl Fn(String) -> api::Request) {
+    let mut failed = Vec::new();
+    for id in selected.get_untracked() {
+        let Some((host, container)) = id.split_once('/') else { continue };
+        let path = env.api(&format!("hosts/{host}/containers/{container}"));
+        if let Err(error) = request(path).done().await {
+            if failed.is_empty() {
+                use_toasts().error(&error);
+            }
+            failed.push(id);
+        }
+    }
+    selected.try_set(failed);
+}
+
+/// The states to filter by, as the API names them and as people read them.
+fn states() -> Vec<(String, String)> {
+    use ContainerState as State;
+    let all = [
+        State::Running,
+        State::Paused,
+        State::Restarting,
+        State::Exited,
+        State::Created,
+        State::Dead,
+    ];
+    let name = |state: State| {
+        let name = serde_json::to_value(state).ok()?;
+        Some((name.as_str()?.to_owned(), state.label().to_owned()))
+    };
+    std::iter::once((String::new(), t().engine.any_state.to_owned()))
+        .chain(all.into_iter().filter_map(name))
+        .collect()
 }

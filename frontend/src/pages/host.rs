@@ -1,7 +1,8 @@
 //! A host's page: what it is, what is in use on it, and what is there.
 
 use drover_api::{
-    Host, HostFacts, HostMode, HostUsageHistory, Permission, RemovedHost, Topic, UpdateHost,
+    Host, HostFacts, HostMode, HostUsageHistory, Permission, PruneKind, RemovedHost, Topic,
+    UpdateHost,
 };
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::hooks::{use_navigate, use_params_map};
@@ -10,7 +11,7 @@ use super::{
     containers::container_table,
     host_events::HostEvents,
     host_form::HostForm,
-    host_resources::{Images, Networks, Volumes},
+    host_resources::{Images, Networks, Prune, Volumes},
     hosts::endpoint,
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     environment::{Env, use_env},
     format,
     i18n::{fill, t},
-    icons::Glyph,
+    icons::{Glyph, Icon},
     remote::Remote,
     states::Tone,
 };
@@ -45,14 +46,14 @@ pub fn HostPage() -> impl IntoView {
             env.may(Permission::ManageHosts).then(|| {
                 view! {
                     <Menu label=t().common.actions class="btn btn-secondary" items=move || host_actions(env, &path, host, editing, navigate)>
-                        {t().common.actions}
+                        {t().common.actions} <Icon glyph=Glyph::ChevronDown size=14 />
                     </Menu>
                 }
             })
         }
     };
-    let (now, images, volumes, networks, events) =
-        (path.clone(), path.clone(), path.clone(), path.clone(), path.clone());
+    let (now, prune, images, volumes, networks, events) =
+        (path.clone(), path.clone(), path.clone(), path.clone(), path.clone(), path.clone());
     let tabs = vec![
         Tab::new(
             "overview",
@@ -62,7 +63,16 @@ pub fn HostPage() -> impl IntoView {
         Tab::new("containers", words.containers, move || {
             let id = id.clone();
             let table = container_table(env, move || vec![("host_id", id.clone())]).inner();
-            view! { <Table spec=table label=words.containers /> }
+            let prune = prune.clone();
+            view! {
+                <Table
+                    spec=table
+                    label=words.containers
+                    filters=move || view! {
+                        <Prune env=env path=prune.clone() kind=PruneKind::Containers label=t().hosts.prune_containers done=|()| () />
+                    }
+                />
+            }
         }),
         Tab::new("images", words.images, move || view! { <Images env=env path=images.clone() /> }),
         Tab::new(

@@ -130,7 +130,7 @@ pub(super) fn HostForm(
     let tcp = ("tcp".to_owned(), words.by_tcp.to_owned(), words.by_tcp_text.to_owned());
     let socket = ("socket".to_owned(), words.by_socket.to_owned(), words.by_socket_text.to_owned());
     // A socket is one of the server's own machine: only for administrators.
-    let local = use_session().is_admin() || untrack(|| !fields.is_tcp());
+    let local = untrack(|| use_session().is_admin() || !fields.is_tcp());
     let kinds = if local { vec![tcp, socket] } else { vec![tcp] };
     let pem = move |label: &'static str, value, name: &'static str| {
         view! { <TextArea label=label value=value form=form name=name code=true rows=3 optional=editing placeholder="-----BEGIN …" /> }
@@ -157,7 +157,7 @@ pub(super) fn HostForm(
             <Choices label=words.reached_by value=fields.kind options=kinds />
             {how}
             <LabelEditor rows=fields.labels help=t().hosts.labels_help />
-            <Test env=env fields=fields />
+            <Test env=env fields=fields form=form />
             <FormActions form=form label=label on_cancel=move |()| open.set(false) />
         </FormView>
     }
@@ -165,13 +165,14 @@ pub(super) fn HostForm(
 
 /// Tries the connection, and says what was found step by step.
 #[component]
-fn Test(env: Env, fields: Fields) -> impl IntoView {
+fn Test(env: Env, fields: Fields, form: Form) -> impl IntoView {
     let words = &t().engine;
     let tested = RwSignal::new(None::<ConnectionTest>);
     let testing = RwSignal::new(false);
     let test = move |_| {
         testing.set(true);
         tested.set(None);
+        form.clear();
         let mut input = fields.input();
         if input.name.is_empty() {
             input.name = "test".into();
@@ -181,7 +182,7 @@ fn Test(env: Env, fields: Fields) -> impl IntoView {
             testing.try_set(false);
             match answer {
                 Ok(result) => _ = tested.try_set(Some(result)),
-                Err(error) => use_toasts().error(&error),
+                Err(error) => form.fail(error),
             }
         });
     };

@@ -85,12 +85,12 @@ fn PullForm(path: String, open: RwSignal<bool>, done: Callback<()>) -> impl Into
 
 /// The button that prunes, with what would go shown first.
 #[component]
-fn Prune(
+pub(super) fn Prune(
     env: Env,
     path: String,
     kind: PruneKind,
     #[prop(default = t().engine.prune)] label: &'static str,
-    done: Callback<()>,
+    #[prop(into)] done: Callback<()>,
 ) -> impl IntoView {
     let words = &t().engine;
     let needs = match kind {

@@ -112,10 +112,8 @@ fn facts(env: Env, path: &str, stack: Remote<StackDetail>, service: Service) -> 
             <Card><KeyValues rows=rows /></Card>
             <Card title=words.containers>
                 <div class="stack-s">
-                    <div class="stat-value">
-                        {service.healthy} " " <small>{format!("/ {}", service.scale)}</small>
-                    </div>
                     <Scale env=env path=path service=service done=move |()| stack.reload() />
+                    <span class="small muted">{t().containers.scale_help}</span>
                 </div>
             </Card>
         </div>

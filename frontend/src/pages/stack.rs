@@ -2,7 +2,7 @@
 
 use drover_api::{
     List, Operation, Permission, RollbackStack, Service, Stack, StackDetail, StackOperation,
-    StackRevision, Topic, UpdateStack,
+    StackRevision, StackState, Topic, UpdateStack,
 };
 use indexmap::IndexMap;
 use leptos::{prelude::*, task::spawn_local};
@@ -20,7 +20,7 @@ use crate::{
     components::*,
     environment::{Env, use_env},
     i18n::{fill, t},
-    icons::Glyph,
+    icons::{Glyph, Icon},
     remote::Remote,
     states::{Tone, operation_name},
 };
@@ -80,7 +80,7 @@ pub fn StackPage() -> impl IntoView {
                         })
                     }
                     <Menu label=t().common.actions class="btn btn-secondary" items=move || stack_actions(env, &path, stack)>
-                        {t().common.actions}
+                        {t().common.actions} <Icon glyph=Glyph::ChevronDown size=14 />
                     </Menu>
                 }
             })
@@ -142,7 +142,9 @@ fn subtitle(stack: &Stack) -> Option<String> {
     let template =
         stack.template.as_ref().map(|from| format!("{} {}", from.template, from.version));
     let description = Some(stack.description.clone()).filter(|text| !text.is_empty());
-    stack.reason.clone().or(template).or(description)
+    // An operation tells its own reason.
+    let reason = stack.reason.clone().filter(|_| stack.state == StackState::Degraded);
+    reason.or(template).or(description)
 }
 
 fn post_and_tell(path: String, reload: Remote<StackDetail>) {
@@ -156,8 +158,7 @@ fn post_and_tell(path: String, reload: Remote<StackDetail>) {
 
 fn stack_actions(env: Env, path: &str, stack: Remote<StackDetail>) -> Vec<MenuItem> {
     let words = &t().engine;
-    let stopped =
-        stack.look(|s| s.is_some_and(|s| s.stack.state == drover_api::StackState::Stopped));
+    let stopped = stack.look(|s| s.is_some_and(|s| s.stack.state == StackState::Stopped));
     let name = stack.look(|s| s.map(|s| s.stack.name.clone()).unwrap_or_default());
     let simple = |glyph, label: &'static str, what: &str| {
         let path = format!("{path}/{what}");

@@ -171,12 +171,14 @@ pub(super) fn variable_fields(
                 .map(|(name, default)| {
                     let value = values.field(&name, "");
                     let secret = hidden.get().contains(&name);
-                    let help = default.map(|default| format!("= {default}"));
+                    let help = default
+                        .filter(|default| !default.is_empty())
+                        .map(|default| fill(t().apps.default_value, &[("value", &default)]));
                     let help = if secret { Some(t().engine.secret_value.to_owned()) } else { help };
-                    view! { <TextField label=name value=value help=help.unwrap_or_default() /> }
+                    view! { <TextField label=name value=value help=help.unwrap_or_default() mono=true /> }
                 })
                 .collect_view();
-            view! { <Card title=t().engine.values><div class="form">{fields}</div></Card> }
+            view! { <Card title=t().engine.values><div class="form-row">{fields}</div></Card> }
         })
     })
     .into_any()
