@@ -26,9 +26,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         let (parts, body) = request.into_parts();
         let bytes = read_body(body, LARGEST_BODY).await?;
+        if has_nul(&bytes) {
+            return Err(Error::invalid_field("", "A text cannot have the character NUL."));
+        }
         let request = Request::from_parts(parts, bytes.into());
         Ok(Self(axum::Json::from_request(request, state).await?.0))
     }
+}
+
+/// Whether a JSON text escapes the character NUL, which PostgreSQL has no place for.
+fn has_nul(json: &[u8]) -> bool {
+    let escape = b"\\u0000";
+    let mut found = json.windows(escape.len()).enumerate().filter(|(_, window)| *window == escape);
+    found.any(|(at, _)| {
+        // After an odd number of backslashes, this one is itself escaped.
+        let before = json[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+        before.is_multiple_of(2)
+    })
 }
 
 /// Reads a body of at most `limit` bytes. A larger one is read to its end and dropped: a client

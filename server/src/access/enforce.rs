@@ -52,6 +52,14 @@ pub async fn enforce(State(app): State<App>, request: Request, next: Next) -> Re
     let note = Note::default();
     parts.extensions.insert(note.clone());
 
+    // PostgreSQL has no place for the character NUL: nothing is named by it.
+    if parts.uri.path().contains("%00") {
+        return Error::not_found("object").into_response();
+    }
+    if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+        let why = "A parameter cannot have the character NUL.";
+        return Error::new(StatusCode::BAD_REQUEST, "invalid_query", why).into_response();
+    }
     let path = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let Some(rule) = path.as_deref().and_then(|path| table::rule(&parts.method, path)) else {
         return Error::not_found("page").into_response();

@@ -152,6 +152,15 @@ async fn bad_requests_are_told_what_is_wrong() {
     long.problem(422, "invalid_input");
     let control = post(json!({ "name": "a\u{0}b" }).to_string(), json).await;
     control.problem(422, "invalid_input");
+    // NUL, which PostgreSQL refuses, where nothing else checks the text; but not what looks like it.
+    let member = format!("/v1/environments/{}/members", server.default_environment().await.id);
+    let nul = json!({ "principal_id": "a\u{0}", "role": "member" });
+    admin.put(&member, nul).await.problem(422, "invalid_input");
+    let literal = json!({ "principal_id": "a\\u0000", "role": "member" });
+    let told = admin.put(&member, literal).await.problem(422, "invalid_input");
+    assert_eq!(told.errors[0].field, "principal_id");
+    admin.get("/v1/users?q=%00").await.problem(400, "invalid_query");
+    admin.delete(&format!("{member}/a%00")).await.problem(404, "not_found");
 
     for (method, path) in [
         (Method::GET, "/v1/nothing".to_owned()),

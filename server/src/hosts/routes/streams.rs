@@ -94,6 +94,7 @@ fn wrong(detail: String) -> Error {
 #[into_params(parameter_in = Query)]
 pub(super) struct FormatQuery {
     /// `json` (default; at most the last 10,000 lines) or `text` (a download of all asked for).
+    #[param(inline)]
     format: Option<Format>,
     /// For text: begin each line with its time. Default: true.
     timestamps: Option<bool>,
