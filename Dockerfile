@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/target --mount=type=cache,target=/root/.cargo/reg
 
 FROM debian:12-slim
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates curl \
+    && apt-get install -y --no-install-recommends ca-certificates curl git openssh-client \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /data --create-home drover
 COPY --from=build /drover /usr/local/bin/drover
