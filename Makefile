@@ -1,7 +1,7 @@
 # `make run` starts Drover; `make test` runs everything that .ci/run runs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run dev test bench lint sqlx
+.PHONY: help run dev test bench lint sqlx screenshots
 
 help: ## Show these commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
@@ -23,3 +23,6 @@ lint: ## Formatting, clippy, and the offline query data
 
 sqlx: ## Write the offline query data anew (after a change of SQL)
 	@scripts/sqlx.sh
+
+screenshots: ## Take the README's screenshots anew
+	@scripts/screenshots.sh

@@ -1,6 +1,9 @@
-//! Headless Chromium, through chromedriver.
+//! Headless Chromium, through chromedriver. Everything waits until the page shows what is meant.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -10,7 +13,7 @@ use tempfile::TempDir;
 use crate::setting;
 
 /// How long a page may take to show something.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A browser with a profile of its own.
 pub struct Browser {
@@ -40,8 +43,9 @@ impl Browser {
             .connect(&driver)
             .await
             .unwrap();
-        client.set_window_size(1440, 900).await.unwrap();
-        Self { client, driver, _profile: profile }
+        let browser = Self { client, driver, _profile: profile };
+        browser.resize(1440, 900).await;
+        browser
     }
 
     /// The WebDriver client, for what has no short name here.
@@ -49,43 +53,149 @@ impl Browser {
         &self.client
     }
 
+    /// Makes the page itself this large: the window has a frame around it.
+    pub async fn resize(&self, width: u32, height: u32) {
+        self.client.set_window_size(width, height).await.unwrap();
+        let inner = self.run("return [innerWidth, innerHeight]").await;
+        let missing = |of: usize, wanted: u32| {
+            wanted.saturating_sub(inner[of].as_u64().unwrap_or_default() as u32)
+        };
+        let (more_width, more_height) = (missing(0, width), missing(1, height));
+        if (more_width, more_height) != (0, 0) {
+            let (width, height) = (width + more_width, height + more_height);
+            self.client.set_window_size(width, height).await.unwrap();
+        }
+    }
+
     /// Opens an address.
     pub async fn open(&self, url: &str) {
         self.client.goto(url).await.unwrap();
     }
 
-    /// Waits for what a CSS selector names.
-    pub async fn find(&self, css: &str) -> Element {
-        self.wait(Locator::Css(css), css).await
+    /// Loads the page anew.
+    pub async fn reload(&self) {
+        self.client.refresh().await.unwrap();
     }
 
-    /// Waits for an element whose own text is this.
-    pub async fn find_text(&self, text: &str) -> Element {
-        assert!(!text.contains('"'), "XPath has no escapes");
-        let path = format!("//*[text()[normalize-space()=\"{text}\"]]");
-        self.wait(Locator::XPath(&path), text).await
+    /// The page's path and query.
+    pub async fn path(&self) -> String {
+        let path = self.run("return location.pathname + location.search").await;
+        path.as_str().unwrap_or_default().to_owned()
     }
 
-    async fn wait(&self, locator: Locator<'_>, what: &str) -> Element {
-        match self.client.wait().at_most(PATIENCE).for_element(locator).await {
-            Ok(element) => element,
-            Err(error) => {
+    /// Tries until it gets something; panics with what the page shows when that takes too long.
+    pub async fn until<T>(&self, what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+        let start = Instant::now();
+        loop {
+            if let Some(value) = attempt().await {
+                return value;
+            }
+            if start.elapsed() > PATIENCE {
                 let file = self.screenshot("missing").await;
                 let url = self.client.current_url().await.map(String::from).unwrap_or_default();
                 let log = self.console().await;
-                panic!("{url} does not show {what}: {error}; {}; {log:?}", file.display())
+                panic!("{url} does not show {what}; {}; {log:#?}", file.display())
             }
+            tokio::time::sleep(Duration::from_millis(40)).await;
         }
     }
 
-    /// Clicks on what a CSS selector names.
-    pub async fn click(&self, css: &str) {
-        self.find(css).await.click().await.unwrap();
+    /// Waits until JavaScript returns something that is not null, false, zero or empty.
+    pub async fn value(&self, what: &str, script: &str) -> Value {
+        self.until(what, async || self.ask(script, &[]).await).await
     }
 
-    /// Clicks on the button or link with this text.
+    async fn ask(&self, script: &str, arguments: &[&str]) -> Option<Value> {
+        let arguments = arguments.iter().map(|text| json!(text)).collect();
+        // A page that is being left cannot answer.
+        let value = self.client.execute(script, arguments).await.ok()?;
+        let some = !matches!(&value, Value::Null | Value::Bool(false)) && value != 0 && value != "";
+        some.then_some(value)
+    }
+
+    /// Waits for what a CSS selector names.
+    pub async fn find(&self, css: &str) -> Element {
+        self.until(css, async || self.client.find(Locator::Css(css)).await.ok()).await
+    }
+
+    /// Waits for the field with this label.
+    pub async fn field(&self, label: &str) -> Element {
+        let path = format!("//*[@id=//label[{}]/@for]", has_text(label));
+        let what = format!("the field {label}");
+        self.until(&what, async || self.client.find(Locator::XPath(&path)).await.ok()).await
+    }
+
+    /// Waits until something that a CSS selector names shows this text.
+    pub async fn see(&self, css: &str, text: &str) {
+        let script = "return [...document.querySelectorAll(arguments[0])].some(one =>
+            one.checkVisibility() && one.textContent.includes(arguments[1]))";
+        let what = format!("{text:?} in {css}");
+        self.until(&what, async || self.ask(script, &[css, text]).await).await;
+    }
+
+    /// Waits until nothing that a CSS selector names shows this text any more.
+    pub async fn gone(&self, css: &str, text: &str) {
+        let script = "return ![...document.querySelectorAll(arguments[0])].some(one =>
+            one.checkVisibility() && one.textContent.includes(arguments[1]))";
+        let what = format!("no {text:?} in {css}");
+        self.until(&what, async || self.ask(script, &[css, text]).await).await;
+    }
+
+    /// The text of all that a CSS selector names now.
+    pub async fn text(&self, css: &str) -> String {
+        let script = "return [...document.querySelectorAll(arguments[0])]
+            .map(one => one.innerText).join('\\n')";
+        let text = self.ask(script, &[css]).await.unwrap_or_default();
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// How many elements a CSS selector names now.
+    pub async fn count(&self, css: &str) -> u64 {
+        let script = "return document.querySelectorAll(arguments[0]).length";
+        self.ask(script, &[css]).await.and_then(|count| count.as_u64()).unwrap_or_default()
+    }
+
+    /// Clicks on what a CSS selector names, as soon as that can be.
+    pub async fn click(&self, css: &str) {
+        self.press(Locator::Css(css), css).await;
+    }
+
+    /// Clicks on the button, link or label with this text, as soon as that can be.
     pub async fn click_text(&self, text: &str) {
-        self.find_text(text).await.click().await.unwrap();
+        self.click_text_in("", text).await;
+    }
+
+    /// Clicks on the one inside of something else, which XPath names.
+    pub async fn click_text_in(&self, path: &str, text: &str) {
+        let path = format!(
+            "{path}//*[self::button or self::a or self::label or self::summary][{}]",
+            has_text(text)
+        );
+        self.press(Locator::XPath(&path), text).await;
+    }
+
+    /// Clicks on the row of a table that has this text.
+    pub async fn click_row(&self, text: &str) {
+        let path =
+            format!("//*[@role='row'][@aria-rowindex]//*[text()[normalize-space()=\"{text}\"]]");
+        self.press(Locator::XPath(&path), text).await;
+    }
+
+    async fn press(&self, locator: Locator<'_>, what: &str) {
+        self.until(&format!("{what}, to click on"), async || {
+            for element in self.client.find_all(locator).await.ok()? {
+                let shown = element.is_displayed().await.unwrap_or(false);
+                // Something may still lie over it: a message, a dialog that is closing.
+                if shown
+                    && element.is_enabled().await.unwrap_or(false)
+                    && element.click().await.is_ok()
+                {
+                    return Some(());
+                }
+            }
+            None
+        })
+        .await;
     }
 
     /// Puts text into a field in place of what is there.
@@ -95,9 +205,29 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
+    /// Types into what has the focus.
+    pub async fn keys(&self, text: &str) {
+        self.client.active_element().await.unwrap().send_keys(text).await.unwrap();
+    }
+
     /// Runs JavaScript; `return` gives back a value.
     pub async fn run(&self, script: &str) -> Value {
         self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// Runs JavaScript at the start of each page that is opened from now on.
+    pub async fn before_each_page(&self, script: &str) {
+        let params = json!({ "source": script });
+        let command = json!({ "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": params });
+        self.post("goog/cdp/execute", &command).await;
+    }
+
+    /// A command of chromedriver's own.
+    async fn post(&self, command: &str, body: &Value) -> Value {
+        let session = self.client.session_id().await.unwrap().unwrap_or_default();
+        let url = format!("{}/session/{session}/{command}", self.driver);
+        let request = reqwest::Client::new().post(url).json(body);
+        request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
     }
 
     /// Writes what the page shows into `DROVER_SCREENSHOTS` (default: `target/screenshots`).
@@ -114,10 +244,7 @@ impl Browser {
 
     /// What the browser's console has got since the last time, `LEVEL text`.
     pub async fn console(&self) -> Vec<String> {
-        let session = self.client.session_id().await.unwrap().unwrap_or_default();
-        let url = format!("{}/session/{session}/se/log", self.driver);
-        let request = reqwest::Client::new().post(url).json(&json!({ "type": "browser" }));
-        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        let answer = self.post("se/log", &json!({ "type": "browser" })).await;
         let entries = answer["value"].as_array().cloned().unwrap_or_default();
         entries
             .iter()
@@ -145,4 +272,10 @@ impl Browser {
     pub async fn close(self) {
         self.client.close().await.unwrap();
     }
+}
+
+/// XPath: it, or something in it, has this text.
+fn has_text(text: &str) -> String {
+    assert!(!text.contains('"'), "XPath has no escapes");
+    format!("descendant-or-self::*[text()[normalize-space()=\"{text}\"]]")
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod browser;
+pub mod browser_bench;
 mod certificates;
 mod client;
 mod database;
