@@ -80,10 +80,7 @@ fn parse(block: &str) -> Option<Message> {
             (key == name).then(|| value.strip_prefix(' ').unwrap_or(value).to_owned())
         })
     };
-    // Comments keep the connection alive.
-    Some(Message {
-        event: field("event")?,
-        id: field("id")?,
-        data: field("data").unwrap_or_default(),
-    })
+    // Comments keep the connection alive. Browsers drop events without data.
+    let data = field("data").filter(|data| !data.is_empty())?;
+    Some(Message { event: field("event")?, id: field("id")?, data })
 }

@@ -90,16 +90,17 @@ async fn events(
                             .event("change")
                             .data(serde_json::to_string(&*event).ok()?)
                     }
-                    Item::Hello(seq) => {
-                        sse::Event::default().id(format!("{replica}-{seq}")).event("hello").data("")
-                    }
-                    Item::Reset(seq) => {
-                        sse::Event::default().id(format!("{replica}-{seq}")).event("reset").data("")
-                    }
+                    Item::Hello(seq) => opening_event("hello", &replica, seq),
+                    Item::Reset(seq) => opening_event("reset", &replica, seq),
                 }))
             }
         });
     Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+}
+
+/// Browsers drop events whose data is empty, so these have some.
+fn opening_event(name: &str, replica: &str, seq: u64) -> sse::Event {
+    sse::Event::default().id(format!("{replica}-{seq}")).event(name).data("{}")
 }
 
 enum Item {
