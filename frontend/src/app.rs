@@ -10,7 +10,7 @@ use leptos_router::{
 };
 
 use crate::{
-    components::{ConfirmDialog, ToastArea},
+    components::{ConfirmDialog, ToastArea, use_toasts},
     frame::{EnvironmentFrame, Frame},
     i18n::LanguageContext,
     pages::*,
@@ -25,6 +25,8 @@ pub fn App() -> impl IntoView {
     ThemeContext::provide();
     let language = LanguageContext::provide();
     SessionContext::provide();
+    // Made here, they outlive the views, which another language makes anew.
+    use_toasts();
     view! {
         <Router>
             {move || {
