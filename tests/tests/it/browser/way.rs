@@ -243,7 +243,6 @@ impl Way {
 
     /// Waits until the stack's page says that it runs, and the app answers this.
     async fn settles(&self, says: &str) {
-        let b = &self.browser;
         eventually(&format!("the app says {says:?}"), SOON * 3, async || {
             (self.says().await == says).then_some(())
         })
