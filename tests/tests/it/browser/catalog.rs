@@ -58,6 +58,12 @@ const COMPOSE: &str = r#"services:
       - sh
       - -c
       - |
+        for part in configuration store schema 'search index' languages queue; do
+          printf '\033[36mSTART\033[0m %s is ready\n' "$$part"
+        done
+        for note in 101 102 103 104 105 106 107 108; do
+          printf '\033[32mINFO\033[0m  read note %d from the store\n' $$note
+        done
         n=0
         while true; do
           n=$$((n + 1)); i=0

@@ -32,9 +32,9 @@ async fn the_whole_way() {
     // What a run before this one, ended from outside, has left.
     docker.clean("io.drover.stack_name=team-notes");
     let apps = tempfile::TempDir::with_prefix("drover-catalog-").unwrap();
-    catalog::write(apps.path());
-    let server =
-        TestServer::builder().docker().set("DROVER_CATALOG_DIR", apps.path()).start().await;
+    let folder = apps.path().join("Acme apps");
+    catalog::write(&folder);
+    let server = TestServer::builder().docker().set("DROVER_CATALOG_DIR", folder).start().await;
     let browser = Browser::start().await;
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let way = Way { server, docker, browser, port };
@@ -104,13 +104,17 @@ impl Way {
         // A question that depends on another one.
         assert_eq!(b.count("[name='answers.MAIL_HOST']").await, 0);
         b.click_text("Send mail").await;
+        b.fill("[name='answers.MAIL_HOST']", "mail.example.com").await;
         b.fill("[name='answers.STORE_PASSWORD']", SECRET).await;
+        // What would be made, with the answers so far.
+        b.see("main", &format!("{}:8080/tcp", self.port)).await;
+        b.run("scrollTo(0, 0); document.querySelector('main').scrollTo(0, 0)").await;
+        b.screenshot("install").await;
         // What is wrong is said at its field.
         b.fill("[name='answers.MAIL_HOST']", "not a host").await;
         b.click_text_in("//form", "Install").await;
         b.find("[name='answers.MAIL_HOST'][aria-invalid=true]").await;
         b.fill("[name='answers.MAIL_HOST']", "mail.example.com").await;
-        b.screenshot("install").await;
         b.click_text_in("//form", "Install").await;
     }
 
