@@ -67,6 +67,25 @@ where
     }
 }
 
+/// The children, unless what the page is about is not there (any more) or not to be seen: then that.
+#[component]
+pub fn Found<T>(
+    /// What the page is about.
+    remote: Remote<T>,
+    /// The page's body.
+    children: ChildrenFn,
+) -> impl IntoView
+where
+    T: Clone + PartialEq + Send + Sync + 'static,
+{
+    let missing =
+        Memo::new(move |_| remote.error().filter(|error| matches!(error.status, 403 | 404)));
+    move || match missing.get() {
+        Some(error) => view! { <ProblemCard error=error /> }.into_any(),
+        None => children().into_any(),
+    }
+}
+
 /// Grey lines where text will be.
 #[component]
 pub fn Skeleton(

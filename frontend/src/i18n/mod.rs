@@ -43,6 +43,7 @@ mod frame;
 mod hosts;
 mod operations;
 mod overview;
+mod secrets;
 mod states;
 
 /// All texts of one language.
@@ -70,6 +71,8 @@ pub struct Texts {
     pub containers: containers::Containers,
     /// Hosts and what is on them.
     pub hosts: hosts::Hosts,
+    /// Secrets, certificates and registries.
+    pub secrets: secrets::Secrets,
     /// Installs, upgrades and catalogs.
     pub apps: apps::Apps,
     /// An environment's dashboard.
@@ -117,6 +120,7 @@ static EN: Texts = Texts {
     engine: engine::Engine::EN,
     containers: containers::Containers::EN,
     hosts: hosts::Hosts::EN,
+    secrets: secrets::Secrets::EN,
     apps: apps::Apps::EN,
     overview: overview::Overview::EN,
     operations: operations::Operations::EN,
@@ -138,6 +142,7 @@ static ZH: Texts = Texts {
     engine: engine::Engine::ZH,
     containers: containers::Containers::ZH,
     hosts: hosts::Hosts::ZH,
+    secrets: secrets::Secrets::ZH,
     apps: apps::Apps::ZH,
     overview: overview::Overview::ZH,
     operations: operations::Operations::ZH,
@@ -297,6 +302,7 @@ mod tests {
             ("engine", engine::Engine::PAIRS),
             ("containers", containers::Containers::PAIRS),
             ("hosts", hosts::Hosts::PAIRS),
+            ("secrets", secrets::Secrets::PAIRS),
             ("apps", apps::Apps::PAIRS),
             ("overview", overview::Overview::PAIRS),
             ("operations", operations::Operations::PAIRS),

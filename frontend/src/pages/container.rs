@@ -58,8 +58,9 @@ pub fn ContainerPage() -> impl IntoView {
             view! { <StatePill state=detail.container.state /> {health} {foreign} }
         })
     };
+    let there = Memo::new(move |_| detail.with(|detail| detail.is_some()));
     let actions = move || {
-        view! {
+        there.get().then(|| view! {
             <Menu
                 label=t().common.actions
                 class="btn btn-secondary"
@@ -67,7 +68,7 @@ pub fn ContainerPage() -> impl IntoView {
             >
                 {t().common.actions} <Icon glyph=Glyph::ChevronDown size=14 />
             </Menu>
-        }
+        })
     };
     let (logs, shell, stats, processes) = (path.clone(), path.clone(), path.clone(), path);
     let tabs = vec![
@@ -97,7 +98,7 @@ pub fn ContainerPage() -> impl IntoView {
             actions=actions
         >
             {move || detail.get().and_then(why)}
-            <Tabs label=words.containers tabs=tabs />
+            <Found remote=detail><Tabs label=words.containers tabs=tabs.clone() /></Found>
         </Page>
     }
 }

@@ -61,15 +61,23 @@ pub(super) fn Logs(
         if follow.get()
             && let Some(element) = view_port.get()
         {
-            request_animation_frame(move || element.set_scroll_top(element.scroll_height()));
+            let to_end = move || element.set_scroll_top(element.scroll_height());
+            // Lines get their true heights when they first come into view: go there twice.
+            request_animation_frame(move || {
+                to_end();
+                request_animation_frame(to_end);
+            });
         }
     });
     // Who scrolls up wants to read; who comes back to the end wants to follow again.
+    let top = StoredValue::new(0);
     let scrolled = move |_| {
         if let Some(element) = view_port.get_untracked() {
-            let left = element.scroll_height() - element.scroll_top() - element.client_height();
-            let near = left < NEAR;
-            if follow.get_untracked() != near {
+            let now = element.scroll_top();
+            let up = now < top.get_value();
+            top.set_value(now);
+            let near = element.scroll_height() - now - element.client_height() < NEAR;
+            if near || up {
                 follow.set(near);
             }
         }

@@ -37,13 +37,14 @@ pub fn HostPage() -> impl IntoView {
         Remote::new(move || api::get(path.clone()).json::<Host>())
             .live(&[Topic::Host], move |event| event.id == id)
     };
+    let there = Memo::new(move |_| host.with(|host| host.is_some()));
     let editing = RwSignal::new(false);
     let navigate = StoredValue::new_local(use_navigate());
     let actions = {
         let path = path.clone();
         move || {
             let path = path.clone();
-            env.may(Permission::ManageHosts).then(|| {
+            (there.get() && env.may(Permission::ManageHosts)).then(|| {
                 view! {
                     <Menu label=t().common.actions class="btn btn-secondary" items=move || host_actions(env, &path, host, editing, navigate)>
                         {t().common.actions} <Icon glyph=Glyph::ChevronDown size=14 />
@@ -99,7 +100,7 @@ pub fn HostPage() -> impl IntoView {
             badge=move || host.get().map(|host| view! { <StatePill state=host.state /> })
             actions=actions
         >
-            <Tabs label=words.host tabs=tabs />
+            <Found remote=host><Tabs label=words.host tabs=tabs.clone() /></Found>
             <Dialog open=editing title=words.edit_host wide=true>
                 {move || host.look(|host| host.cloned()).map(|now| view! {
                     <HostForm env=env host=Some(now) open=editing done=move |()| host.reload() />

@@ -54,7 +54,7 @@ pub fn OverviewPage() -> impl IntoView {
             <Loaded remote=overview let:now>
                 <div class="stack">
                     {move || first_steps(env, &now.get())}
-                    <div class="grid-3">
+                    <div class="counts">
                         <Count env=env label=words.hosts glyph=Glyph::Host rest="hosts" counts=Signal::derive(move || now.with(|now| now.hosts.clone())) />
                         <Count env=env label=words.stacks glyph=Glyph::Stack rest="stacks" counts=Signal::derive(move || now.with(|now| now.stacks.clone())) />
                         <Count env=env label=words.containers glyph=Glyph::Container rest="containers" counts=Signal::derive(move || now.with(|now| now.containers.clone())) />

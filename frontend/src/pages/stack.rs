@@ -13,7 +13,7 @@ use super::{
     containers::container_table,
     questions::Answers,
     service::Scale,
-    stacks::{checked, marks, variable_fields},
+    stacks::{Problems, checked, marks, variable_fields},
 };
 use crate::{
     api,
@@ -50,6 +50,7 @@ pub fn StackPage() -> impl IntoView {
         })
         .live(&[Topic::Operation], |_| true)
     };
+    let there = Memo::new(move |_| stack.with(|stack| stack.is_some()));
     let name = Signal::derive(move || {
         stack.with(|stack| stack.map(|stack| stack.stack.name.clone()).unwrap_or_default())
     });
@@ -63,7 +64,7 @@ pub fn StackPage() -> impl IntoView {
         let upgrade = env.path(&format!("stacks/{id}/upgrade"));
         move || {
             let (path, upgrade) = (path.clone(), upgrade.clone());
-            env.may(Permission::Deploy).then(|| {
+            (there.get() && env.may(Permission::Deploy)).then(|| {
                 let newer = move || {
                     stack.with(|stack| stack.and_then(|s| s.stack.template.as_ref()?.upgrade_available.clone()))
                 };
@@ -132,7 +133,7 @@ pub fn StackPage() -> impl IntoView {
                     </Card>
                 })
             })}
-            <Tabs label=words.stack tabs=tabs />
+            <Found remote=stack><Tabs label=words.stack tabs=tabs.clone() /></Found>
         </Page>
     }
 }
@@ -430,6 +431,7 @@ fn Text(env: Env, path: String, stack: Remote<StackDetail>) -> impl IntoView {
     view! {
         <FormView form=form on_submit=save>
             <Editor label=words.compose_text value=text marks=marks(check) read_only=!may />
+            <Problems check=check />
             {variable_fields(check, values, hidden.into())}
             <FormActions form=form label=words.roll_out disabled=Signal::derive(move || !may || check.with(|check| check.is_none_or(|check| !check.ok))) />
         </FormView>

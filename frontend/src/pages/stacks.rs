@@ -17,6 +17,7 @@ use crate::{
     i18n::{fill, t},
     icons::Glyph,
     remote::Remote,
+    states::Tone,
 };
 
 /// An environment's stacks.
@@ -80,7 +81,7 @@ pub fn Stacks() -> impl IntoView {
             let newer = stack.template.as_ref().and_then(|t| t.upgrade_available.clone());
             newer.map(|version| {
                 let label = fill(words.upgrade_available, &[("version", &version)]);
-                view! { <Badge label=label tone=crate::states::Tone::Accent /> }
+                view! { <Badge label=label tone=Tone::Accent /> }
             })
         })
         .width(11.0),
@@ -146,6 +147,27 @@ pub(super) fn marks(check: Remote<ComposeCheck>) -> Signal<Vec<Mark>> {
                 .collect()
         })
     })
+}
+
+/// What a check has found, line by line, for those who do not see the editor's marks.
+#[component]
+pub(super) fn Problems(check: Remote<ComposeCheck>) -> impl IntoView {
+    let found =
+        Memo::new(move |_| check.with(|check| check.map(|check| check.diagnostics.clone())));
+    let list = move || {
+        let found = found.get().filter(|found| !found.is_empty())?;
+        let wrong = found.iter().any(|one| one.severity != Severity::Warning);
+        let lines = found
+            .into_iter()
+            .map(|one| {
+                let place = format!("{}:{}", one.line, one.column);
+                view! { <li><code>{place}</code> " " {one.message}</li> }
+            })
+            .collect_view();
+        let tone = if wrong { Tone::Bad } else { Tone::Warn };
+        Some(view! { <Notice tone=tone><ul class="stack-s small">{lines}</ul></Notice> })
+    };
+    view! { <div aria-live="polite">{list}</div> }
 }
 
 /// A field for each variable of a text; `values` gets what is typed.
@@ -236,6 +258,7 @@ pub fn NewStack() -> impl IntoView {
                     </div>
                     <Editor label=words.compose_text value=text marks=marks(check) />
                 </div>
+                <Problems check=check />
                 {variable_fields(check, values, Signal::derive(Vec::new))}
                 <FormActions form=form label=words.install disabled=Signal::derive(move || check.with(|check| check.is_none_or(|check| !check.ok))) />
             </FormView>
