@@ -4,6 +4,8 @@ use std::{
     io::{IsTerminal, Read, Write},
     net::SocketAddr,
     process::ExitCode,
+    sync::Arc,
+    time::Duration,
 };
 
 use clap::Parser;
@@ -15,7 +17,11 @@ use drover_server::{
     database, environments, events, hosts, openapi,
 };
 use secrecy::SecretString;
+use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
+
+/// How long answers that are under way may take when the server is stopped.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -92,8 +98,18 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let setup_link = auth::announce_setup(&app).await?;
     announce(&app, setup_link.as_deref());
     let service = app::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown()).await?;
-    tracing::info!("stopping");
+    let stopping = Arc::new(Notify::new());
+    let stop = stopping.clone();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
+        shutdown().await;
+        tracing::info!("stopping");
+        stop.notify_one();
+    });
+    tokio::select! {
+        served = serving => served?,
+        // Events, logs and shells have no end of their own: browsers open them again elsewhere.
+        () = async { stopping.notified().await; tokio::time::sleep(LAST_ANSWERS).await } => {}
+    }
     app.db.close().await;
     if let Some(postgres) = database.private {
         postgres.stop().await?;

@@ -145,6 +145,16 @@ async fn a_stopped_server_ends_cleanly() {
 }
 
 #[tokio::test]
+async fn an_open_page_does_not_hold_up_the_end() {
+    let mut server = TestServer::start().await;
+    let admin = server.admin().await;
+    let mut events = server.events(&admin, None).await;
+    assert_eq!(events.next().await.unwrap().event, "hello");
+    assert!(server.stop().await, "{}", server.log());
+    while events.next().await.is_some() {}
+}
+
+#[tokio::test]
 async fn replicas_on_one_database_know_of_each_other() {
     let server = TestServer::start().await;
     let admin = server.admin().await;
