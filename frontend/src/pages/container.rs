@@ -1,6 +1,6 @@
 //! A container's page.
 
-use drover_api::{Container, ContainerDetail, ContainerState, Topic};
+use drover_api::{Container, ContainerDetail, ContainerState, Permission, Topic};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_navigate, use_params_map};
 
@@ -60,7 +60,7 @@ pub fn ContainerPage() -> impl IntoView {
     };
     let there = Memo::new(move |_| detail.with(|detail| detail.is_some()));
     let actions = move || {
-        there.get().then(|| view! {
+        (there.get() && env.may(Permission::Deploy)).then(|| view! {
             <Menu
                 label=t().common.actions
                 class="btn btn-secondary"

@@ -260,7 +260,7 @@ pub fn NewStack() -> impl IntoView {
                 </div>
                 <Problems check=check />
                 {variable_fields(check, values, Signal::derive(Vec::new))}
-                <FormActions form=form label=words.install disabled=Signal::derive(move || check.with(|check| check.is_none_or(|check| !check.ok))) />
+                <FormActions form=form label=words.install disabled=Signal::derive(move || !env.may(Permission::Deploy) || check.with(|check| check.is_none_or(|check| !check.ok))) />
             </FormView>
         </Page>
     }
