@@ -31,6 +31,8 @@ use crate::Certificates;
 /// The user and the password that it wants.
 pub const GIT_USER: (&str, &str) = ("reader", "git-password-of-the-test");
 
+const MOVED: &str = "/moved";
+
 /// A running server with one repository, `catalog.git`.
 pub struct GitServer {
     folder: TempDir,
@@ -65,6 +67,11 @@ impl GitServer {
     /// Its address.
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}/catalog.git", self.address.port())
+    }
+
+    /// An address that leads to it by a redirection, before anybody signs in.
+    pub fn moved_url(&self) -> String {
+        format!("https://127.0.0.1:{}{MOVED}/catalog.git", self.address.port())
     }
 
     /// The file with the authority that its certificate is of.
@@ -137,6 +144,13 @@ async fn backend(State(root): State<Arc<Path>>, request: Request) -> Response<Bo
     let header = |name: &str| {
         parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned()
     };
+    if let Some(target) = parts.uri.to_string().strip_prefix(MOVED) {
+        return Response::builder()
+            .status(StatusCode::FOUND)
+            .header(header::LOCATION, target)
+            .body(Body::empty())
+            .unwrap();
+    }
     let (user, password) = GIT_USER;
     let wanted = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
     if header("authorization") != wanted {

@@ -325,23 +325,18 @@ impl Git<'_> {
             .env("GIT_ALLOW_PROTOCOL", self.protocols)
             .env("GIT_SSH_COMMAND", self.ssh_command())
             .args(["-c", "core.hooksPath=/dev/null", "-c", "credential.helper="])
-            .args([
-                "-c",
-                "gc.auto=0",
-                "-c",
-                "http.lowSpeedLimit=1000",
-                "-c",
-                "http.lowSpeedTime=30",
-            ]);
+            // Only the server that the administrator named is asked, and gets the password:
+            // another's redirection could lead to any address that this machine reaches.
+            .args(["-c", "http.followRedirects=false", "-c", "gc.auto=0"])
+            .args(["-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30"]);
         if let Some(secret) = &self.source.secret
             && self.source.location.starts_with("https://")
         {
-            // By the environment: arguments can be read by everybody on the machine. Not after a
-            // redirection: that could lead to another server.
+            // By the environment: arguments can be read by everybody on the machine.
             command
                 .env("DROVER_GIT_USERNAME", self.source.username.as_deref().unwrap_or("git"))
                 .env("DROVER_GIT_SECRET", secret.expose_secret())
-                .args(["-c", "http.followRedirects=false", "-c"])
+                .arg("-c")
                 .arg(
                     "credential.helper=!f() { printf 'username=%s\\npassword=%s\\n' \
                      \"$DROVER_GIT_USERNAME\" \"$DROVER_GIT_SECRET\"; }; f",
