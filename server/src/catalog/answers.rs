@@ -1,6 +1,9 @@
 //! From answers to variables: defaults, made-up passwords, checks, and what is shown.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::IpAddr,
+};
 
 use drover_api::{FieldError, QuestionType};
 use drover_compose::condition;
@@ -59,7 +62,11 @@ pub fn fill(
     for variable in given.keys().filter(|variable| !asked(variable)) {
         filled.errors.push(FieldError::new(field(variable), "There is no such question."));
     }
-    for (variable, value) in previous.into_iter().flatten().filter(|(name, _)| !asked(name)) {
+    // The parts of a service go with its answer: they are nobody's own.
+    let given_by_questions: HashSet<String> =
+        questions.iter().flat_map(Question::variables).collect();
+    let own = |name: &str| !given_by_questions.contains(name);
+    for (variable, value) in previous.into_iter().flatten().filter(|(name, _)| own(name)) {
         filled.answers.values.insert(variable.clone(), value.clone());
     }
     for question in questions {
@@ -461,6 +468,10 @@ mod tests {
         let values = run(&asked, json!({ "DB": "blog/db" })).unwrap();
         assert_eq!(values.get("DB_STACK").map(String::as_str), Some("blog"));
         assert_eq!(values.get("DB_SERVICE").map(String::as_str), Some("db"));
+        // Emptied in an upgrade, its parts go with it.
+        let emptied = IndexMap::from([("DB".to_owned(), json!(""))]);
+        let later = check_answers(&asked, &emptied, Some(&values)).unwrap();
+        assert_eq!(later.values, IndexMap::new());
         let errors = run(&asked, json!({ "PROT": "1" })).unwrap_err();
         assert_eq!(errors[0].0, "answers.PROT");
     }

@@ -102,14 +102,7 @@ fn check_variables(
     compose_path: &str,
     problems: &mut Vec<Problem>,
 ) {
-    let mut asked: HashSet<String> = HashSet::new();
-    for question in questions {
-        asked.insert(question.variable.clone());
-        if question.kind == QuestionType::Service {
-            asked.insert(format!("{}_STACK", question.variable));
-            asked.insert(format!("{}_SERVICE", question.variable));
-        }
-    }
+    let asked: HashSet<String> = questions.iter().flat_map(Question::variables).collect();
     let mut used: HashSet<String> = HashSet::new();
     for variable in drover_compose::variables_used(&files.compose) {
         if !asked.contains(&variable.name) && variable.default.is_none() {
@@ -153,8 +146,7 @@ fn check_variables(
         );
     }
     for question in questions {
-        let parts = ["", "_STACK", "_SERVICE"].map(|part| format!("{}{part}", question.variable));
-        if !parts.iter().any(|name| used.contains(name)) {
+        if !question.variables().iter().any(|name| used.contains(name)) {
             let message = format!("Nothing uses the variable `{}`.", question.variable);
             problems.push(Problem::warning(path, 0, message));
         }

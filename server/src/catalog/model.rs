@@ -189,6 +189,13 @@ impl Default for Question {
 }
 
 impl Question {
+    /// The variables that its answer gives: its own, and of a service its two parts.
+    pub fn variables(&self) -> Vec<String> {
+        let parts: &[&str] =
+            if self.kind == QuestionType::Service { &["", "_STACK", "_SERVICE"] } else { &[""] };
+        parts.iter().map(|part| format!("{}{part}", self.variable)).collect()
+    }
+
     /// As the API shows it.
     pub fn to_api(&self, language: &str) -> drover_api::Question {
         drover_api::Question {

@@ -138,9 +138,10 @@ impl Worked {
     }
 }
 
-/// Splits answers into what may be read and what is sealed.
+/// Variables that may be read, those that are sealed, and the names of the sealed ones.
 pub(super) type Sealed = (IndexMap<String, String>, Option<Vec<u8>>, Vec<String>);
 
+/// Splits answers into what may be read and what is sealed.
 pub(super) fn seal(app: &App, answers: catalog::Answers) -> Result<Sealed> {
     let (mut open, mut secret) = (IndexMap::new(), IndexMap::new());
     for (name, value) in answers.values {

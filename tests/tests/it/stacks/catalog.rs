@@ -26,6 +26,8 @@ questions:
   - {variable: PASSWORD, type: password, generate: {length: 24}}
   - {variable: HOST, type: hostname, show_if: "LEVEL=high"}
   - {variable: SIZE, type: storage_size, default: 64m, min: 16m, max: 1g}
+  - {variable: PEER, type: service}
+  - {variable: CERT, type: certificate}
 "#;
 const SHOP: &str = r#"services:
   web:
@@ -34,6 +36,8 @@ const SHOP: &str = r#"services:
     environment:
       TITLE: ${TITLE}
       PASSWORD: ${PASSWORD}
+      PEER_STACK:
+      PEER_SERVICE:
       HOST:
     mem_limit: ${SIZE}
     deploy: {replicas: "${COUNT}", update_config: {monitor: 0s}}
@@ -155,6 +159,14 @@ async fn answers_are_checked_and_previewed() {
     let (fixture, catalog) = with(&folder).await;
     for (variable, answer) in [
         ("TITLE", json!("x")),
+        ("TITLE", json!(["a", "list"])),
+        ("TEXT", json!("x".repeat(300 << 10))),
+        ("PASSWORD", json!("two\nlines")),
+        ("PEER", json!("no-slash")),
+        ("CERT", json!("../etc/passwd")),
+        ("COUNT", json!(0)),
+        ("COUNT", json!(1.5)),
+        ("SIZE", json!("2Gi")),
         ("TITLE", json!("Shop 24")),
         ("TITLE", json!("A shop with a very long name")),
         ("COUNT", json!(6)),
@@ -179,6 +191,8 @@ async fn answers_are_checked_and_previewed() {
     let quiet = preview(hidden).await;
     assert_eq!(quiet.errors, []);
     assert!(!quiet.shown.contains(&"LEVEL".to_owned()), "{:?}", quiet.shown);
+    let unknown = preview(json!({ "DEBUG": true, "LEVEL": "none" })).await;
+    assert_eq!(unknown.errors[0].field, "answers.LEVEL");
     let loud = preview(json!({ "DEBUG": true, "LEVEL": "high", "HOST": "a b" })).await;
     assert_eq!(loud.errors[0].field, "answers.HOST");
     let three = preview(json!({ "COUNT": 3 })).await;
@@ -194,7 +208,8 @@ async fn an_upgrade_keeps_answers_and_edits_and_names_conflicts() {
         SHOP.replace("web:1", "web:2").replace("      HOST:", "      HOST:\n      MODE: fast");
     let (fixture, catalog) = with(&folder).await;
     let name = unique("shop");
-    let body = from_template(&catalog, &name, "1.9.0", json!({ "TITLE": "My Shop" }));
+    let body =
+        from_template(&catalog, &name, "1.9.0", json!({ "TITLE": "My Shop", "PEER": "blog/db" }));
     let begun = begin_template(&fixture, &body).await;
     fixture.succeeds(&begun.operation).await;
     let variables = |container: &str| {
@@ -207,6 +222,7 @@ async fn an_upgrade_keeps_answers_and_edits_and_names_conflicts() {
         first.lines().find_map(|line| line.strip_prefix("PASSWORD=")).unwrap().to_owned();
     assert_eq!(password.len(), 24);
     assert!(first.contains("TITLE=My Shop") && !first.contains("HOST"), "{first}");
+    assert!(first.contains("PEER_STACK=blog") && first.contains("PEER_SERVICE=db"), "{first}");
     let detail = fixture.detail(&begun.stack).await;
     assert_eq!(detail.variables["PASSWORD"], None);
     assert_eq!(detail.stack.template.unwrap().upgrade_available, None);
@@ -249,12 +265,16 @@ async fn an_upgrade_keeps_answers_and_edits_and_names_conflicts() {
     assert!(conflict.compose.is_none());
     let refused = fixture.admin.post(&upgrade, &to).await.problem(409, "merge_conflicts");
     assert_eq!(refused.errors[0].field, "resolutions.services.web.image");
-    let chosen = json!({ "version": "1.10.0", "resolutions": { "services.web.image": "theirs" } });
+    let chosen = json!({
+        "version": "1.10.0", "answers": { "PEER": "" },
+        "resolutions": { "services.web.image": "theirs" },
+    });
     let operation = fixture.ask(&begun.stack, "POST", "/upgrade", chosen).await;
     fixture.succeeds(&operation).await;
     let second = variables(&web);
     assert!(second.contains(&format!("PASSWORD={password}")), "the password is kept");
     assert!(second.contains("TITLE=My Shop") && second.contains("MODE=fast"), "{second}");
+    assert!(!second.contains("PEER_"), "an emptied answer leaves nothing: {second}");
     assert_eq!(fixture.running(&name)[0].1, "drover-test/web:2");
     let labels = fixture.docker.run(&["inspect", "--format", "{{.Config.Labels.team}}", &web]);
     assert_eq!(labels, "blue");
@@ -365,6 +385,17 @@ async fn a_catalog_comes_from_git_too() {
     let path = format!("/v1/templates/{}/shop", company.id);
     let detail: TemplateDetail = fixture.admin.get(&path).await.expect(200).json();
     assert_eq!(detail.summary.version, "1.1.0");
+
+    // A redirection could lead anywhere: it is not followed, with or without a password.
+    for (name, secret) in [("moved", None), ("moved-too", Some(password))] {
+        let body = json!({
+            "name": name, "location": git.moved_url(), "username": user, "secret": secret,
+        });
+        fixture.admin.post("/v1/catalogs", body).await.expect(201);
+        let moved = read(&fixture, |catalog| catalog.name == name).await;
+        assert!(moved.error.as_ref().is_some_and(|why| why.contains("302")), "{moved:?}");
+        assert_eq!(moved.templates, 0);
+    }
 
     // Without the password, what was read before stays, and the page says why.
     let change = json!({ "secret": "wrong" });
