@@ -48,5 +48,7 @@ if step build build; then
 	start_parts
 	step tests run_tests "$@" || true
 fi
+# On its own, as its dependencies have other features than the server's.
+step app cargo nextest run --locked -p drover-frontend || true
 step lint scripts/lint.sh || true
 report
