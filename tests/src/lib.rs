@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod browser;
-pub mod browser_bench;
 mod certificates;
 mod client;
 mod database;
