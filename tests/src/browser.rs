@@ -1,6 +1,8 @@
 //! Headless Chromium, through chromedriver. Everything waits until the page shows what is meant.
 
 use std::{
+    io::{Read, Write},
+    net::TcpStream,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -19,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Browser {
     client: Client,
     driver: String,
+    session: String,
     _profile: TempDir,
 }
 
@@ -43,7 +46,8 @@ impl Browser {
             .connect(&driver)
             .await
             .unwrap();
-        let browser = Self { client, driver, _profile: profile };
+        let session = client.session_id().await.unwrap().unwrap_or_default();
+        let browser = Self { client, driver, session, _profile: profile };
         browser.resize(1440, 900).await;
         browser
     }
@@ -224,8 +228,7 @@ impl Browser {
 
     /// A command of chromedriver's own.
     async fn post(&self, command: &str, body: &Value) -> Value {
-        let session = self.client.session_id().await.unwrap().unwrap_or_default();
-        let url = format!("{}/session/{session}/{command}", self.driver);
+        let url = format!("{}/session/{}/{command}", self.driver, self.session);
         let request = reqwest::Client::new().post(url).json(body);
         request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
     }
@@ -270,7 +273,22 @@ impl Browser {
 
     /// Closes it.
     pub async fn close(self) {
-        self.client.close().await.unwrap();
+        self.client.clone().close().await.unwrap();
+    }
+}
+
+impl Drop for Browser {
+    /// A test that fails leaves no browser behind. Here is no runtime to wait with.
+    fn drop(&mut self) {
+        let address = self.driver.trim_start_matches("http://");
+        let Ok(mut stream) = TcpStream::connect(address) else { return };
+        let request = format!(
+            "DELETE /session/{} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n",
+            self.session
+        );
+        // It may be closed already.
+        let _ = stream.write_all(request.as_bytes());
+        let _ = stream.read(&mut [0; 64]);
     }
 }
 
