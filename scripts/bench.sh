@@ -8,8 +8,8 @@ trap 'exit 130' INT TERM
 
 say "Building"
 cargo run -q --locked -p xtask -- frontend --release
-cargo build --locked --release -p drover-server
-cargo build --locked --release -p drover-tests --bin bench
+# Both at once, so that they share the features of their dependencies.
+cargo build --locked --release -p drover-server -p drover-tests --bin drover --bin bench
 
 start_parts
 say "Measuring"
