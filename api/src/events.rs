@@ -26,6 +26,8 @@ pub enum Topic {
     Catalog,
     /// Secrets, certificates or registries.
     Secret,
+    /// An identity provider.
+    Provider,
     /// A setting.
     Setting,
 }

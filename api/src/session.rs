@@ -27,7 +27,7 @@ pub struct SetupRequest {
     pub password: String,
 }
 
-/// `POST /v1/session`: signs in with a local account.
+/// `POST /v1/session`: signs in with login and password.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SignInRequest {
@@ -35,6 +35,18 @@ pub struct SignInRequest {
     pub login: String,
     /// Its password.
     pub password: String,
+    /// The directory that knows the account; absent for a local one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<Uuid>,
+}
+
+/// The answer to `DELETE /v1/session`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SignedOut {
+    /// Where to send the browser to sign out of the identity provider too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<String>,
 }
 
 /// `GET /v1/session`: who the caller is.

@@ -11,6 +11,10 @@ pub struct ServerSettings {
     pub instance_name: String,
     /// How often catalogs are read again, minutes.
     pub catalog_refresh_minutes: u32,
+    /// How often groups are read from identity providers again, minutes.
+    pub directory_refresh_minutes: u32,
+    /// For how long the last known groups count when a provider does not answer, minutes.
+    pub directory_grace_minutes: u32,
     /// The server's version.
     pub version: String,
     /// The address that people open.
@@ -33,4 +37,10 @@ pub struct UpdateServerSettings {
     /// 1 to 10,080.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog_refresh_minutes: Option<u32>,
+    /// 1 to 1,440.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory_refresh_minutes: Option<u32>,
+    /// 1 to 43,200 (30 days), and not less than the refresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory_grace_minutes: Option<u32>,
 }

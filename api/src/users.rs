@@ -1,6 +1,6 @@
 //! Users and principals.
 
-use crate::{GlobalRole, Timestamp, nullable};
+use crate::{GlobalRole, Identity, Timestamp, nullable};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -31,8 +31,12 @@ pub struct User {
     pub global_role: GlobalRole,
     /// Whether the user may sign in.
     pub state: UserState,
-    /// The principal that names the user itself, e.g. `local_user://…`.
+    /// The principal that names the user itself: `local_user://…`.
     pub principal_id: String,
+    /// Whether the user can sign in with a password of Drover's own.
+    pub has_password: bool,
+    /// The user's accounts at identity providers.
+    pub identities: Vec<Identity>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last signed in.
@@ -96,14 +100,23 @@ pub enum PrincipalKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Principal {
-    /// `PROVIDER_KIND://…`, e.g. `local_user://0190…`.
+    /// `local_user://USER`, or `SCHEME://PROVIDER/ID`, e.g. `ldap_group://0190…/6f1c…`.
     pub id: String,
     /// One person or many.
     pub kind: PrincipalKind,
-    /// The identity provider, e.g. `local`.
+    /// The kind of identity provider: `local`, or a [`ProviderKind`](crate::ProviderKind).
     pub provider: String,
+    /// The identity provider; absent for local accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<Uuid>,
+    /// What that is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_name: Option<String>,
     /// Shown in lists.
     pub name: String,
     /// The login, for a user.
     pub login: Option<String>,
+    /// Where it is, to tell it from others of its name: a DN, `organisation/team`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }

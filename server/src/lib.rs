@@ -17,6 +17,7 @@ pub mod hosts;
 pub mod idempotency;
 pub mod openapi;
 pub mod operations;
+pub mod providers;
 pub mod secrets;
 pub mod settings;
 pub mod stacks;

@@ -91,8 +91,11 @@ pub fn SignIn() -> impl IntoView {
     let form = Form::new();
     let (login, password) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
     let submit = move |()| {
-        let input =
-            SignInRequest { login: login.get_untracked(), password: password.get_untracked() };
+        let input = SignInRequest {
+            login: login.get_untracked(),
+            password: password.get_untracked(),
+            provider_id: None,
+        };
         form.submit(
             move || async move { api::post("session", &input).json::<Session>().await },
             move |opened| session.opened(opened),

@@ -1,11 +1,12 @@
 //! The tables of environments and members.
 
 use drover_api::{
-    ClusterKind, Environment, EnvironmentState, Member, Principal, PrincipalKind, Role, Timestamp,
-    UpdateEnvironment,
+    ClusterKind, Environment, EnvironmentState, Member, Role, Timestamp, UpdateEnvironment,
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
+
+use crate::users::PrincipalRow;
 
 fn state_name(state: EnvironmentState) -> &'static str {
     match state {
@@ -138,9 +139,11 @@ pub(super) async fn delete_removed(db: &PgPool, id: Uuid) -> sqlx::Result<bool> 
 
 pub(super) async fn members(db: &PgPool, id: Uuid) -> sqlx::Result<Vec<Member>> {
     let rows = sqlx::query!(
-        "SELECT p.id, p.kind, p.provider, p.name, p.login, m.role, m.created_at
-         FROM environment_members m JOIN principals p ON p.id = m.principal_id
-         WHERE m.environment_id = $1 ORDER BY lower(p.name)",
+        r#"SELECT p.id, p.kind, p.provider, p.provider_id, i.name::text AS "provider_name?",
+               p.name, p.login, p.detail, m.role, m.created_at
+           FROM environment_members m JOIN principals p ON p.id = m.principal_id
+           LEFT JOIN identity_providers i ON i.id = p.provider_id
+           WHERE m.environment_id = $1 ORDER BY lower(p.name)"#,
         id
     )
     .fetch_all(db)
@@ -148,13 +151,17 @@ pub(super) async fn members(db: &PgPool, id: Uuid) -> sqlx::Result<Vec<Member>> 
     Ok(rows
         .into_iter()
         .map(|row| Member {
-            principal: Principal {
+            principal: PrincipalRow {
                 id: row.id,
-                kind: if row.kind == "group" { PrincipalKind::Group } else { PrincipalKind::User },
+                kind: row.kind,
                 provider: row.provider,
+                provider_id: row.provider_id,
+                provider_name: row.provider_name,
                 name: row.name,
                 login: row.login,
-            },
+                detail: row.detail,
+            }
+            .into(),
             role: Role::parse(&row.role).unwrap_or(Role::Readonly),
             created_at: Timestamp(row.created_at),
         })

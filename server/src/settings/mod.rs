@@ -5,4 +5,7 @@ mod routes;
 mod store;
 
 pub use routes::router;
-pub use store::{catalog_refresh_minutes, instance_name, key_check};
+pub use store::{
+    catalog_refresh_minutes, directory_grace_minutes, directory_refresh_minutes, instance_name,
+    key_check,
+};

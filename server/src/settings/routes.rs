@@ -23,6 +23,8 @@ async fn get(State(app): State<App>) -> Result<Json<ServerSettings>> {
     Ok(Json(ServerSettings {
         instance_name: store::instance_name(&app.db).await?,
         catalog_refresh_minutes: store::catalog_refresh_minutes(&app.db).await?,
+        directory_refresh_minutes: store::directory_refresh_minutes(&app.db).await?,
+        directory_grace_minutes: store::directory_grace_minutes(&app.db).await?,
         version: env!("CARGO_PKG_VERSION").into(),
         public_url: app.settings.public_url(),
         embedded_database: app.settings.database_url.is_none(),
@@ -46,6 +48,25 @@ async fn update(
     if input.catalog_refresh_minutes.is_some_and(|minutes| !(1..=10_080).contains(&minutes)) {
         errors.push(FieldError::new("catalog_refresh_minutes", "1 to 10,080 minutes."));
     }
+    let refresh = match input.directory_refresh_minutes {
+        Some(minutes) => minutes,
+        None => store::directory_refresh_minutes(&app.db).await?,
+    };
+    if !(1..=1440).contains(&refresh) {
+        errors.push(FieldError::new("directory_refresh_minutes", "1 to 1,440 minutes."));
+    }
+    let grace = match input.directory_grace_minutes {
+        Some(minutes) => minutes,
+        None => store::directory_grace_minutes(&app.db).await?,
+    };
+    if !(1..=43_200).contains(&grace) {
+        errors.push(FieldError::new("directory_grace_minutes", "1 to 43,200 minutes."));
+    } else if grace < refresh {
+        errors.push(FieldError::new(
+            "directory_grace_minutes",
+            "The grace time must not be shorter than the time between refreshes.",
+        ));
+    }
     if !errors.is_empty() {
         return Err(Error::invalid(errors));
     }
@@ -54,6 +75,14 @@ async fn update(
     }
     if let Some(minutes) = input.catalog_refresh_minutes {
         store::set(&app.db, "catalog_refresh_minutes", minutes.into()).await?;
+    }
+    if let Some(minutes) = input.directory_refresh_minutes {
+        store::set(&app.db, "directory_refresh_minutes", minutes.into()).await?;
+    }
+    if let Some(minutes) = input.directory_grace_minutes {
+        store::set(&app.db, "directory_grace_minutes", minutes.into()).await?;
+        // It decides whose groups count.
+        app.access_changed_quietly().await;
     }
     app.events.updated(Topic::Setting, None, "settings").await;
     get(State(app)).await

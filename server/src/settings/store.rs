@@ -12,10 +12,25 @@ pub async fn instance_name(db: &PgPool) -> sqlx::Result<String> {
     Ok(value.as_ref().and_then(|value| value.as_str()).unwrap_or("Drover").to_owned())
 }
 
+async fn minutes(db: &PgPool, key: &str, default: u32) -> sqlx::Result<u32> {
+    let value = value(db, key).await?;
+    Ok(value.and_then(|value| value.as_u64()?.try_into().ok()).unwrap_or(default))
+}
+
+/// How often groups are read from identity providers again, minutes.
+pub async fn directory_refresh_minutes(db: &PgPool) -> sqlx::Result<u32> {
+    minutes(db, "directory_refresh_minutes", 5).await
+}
+
+/// For how long the last known groups count when an identity provider does not answer, minutes.
+/// The queries of `access` and `providers` read it by themselves, as `directory_grace()`.
+pub async fn directory_grace_minutes(db: &PgPool) -> sqlx::Result<u32> {
+    minutes(db, "directory_grace_minutes", 720).await
+}
+
 /// How often catalogs are read again, minutes.
 pub async fn catalog_refresh_minutes(db: &PgPool) -> sqlx::Result<u32> {
-    let value = value(db, "catalog_refresh_minutes").await?;
-    Ok(value.and_then(|value| value.as_u64()?.try_into().ok()).unwrap_or(60))
+    minutes(db, "catalog_refresh_minutes", 60).await
 }
 
 pub(super) async fn set(db: &PgPool, key: &str, value: serde_json::Value) -> sqlx::Result<()> {

@@ -4,6 +4,6 @@ mod model;
 mod routes;
 mod store;
 
-pub use model::{NewUser, validate};
+pub use model::{NewUser, PrincipalRow, validate};
 pub use routes::router;
 pub use store::{get, insert};

@@ -1,6 +1,7 @@
 //! What a user may be called.
 
-use drover_api::{CreateUser, FieldError, GlobalRole};
+use drover_api::{CreateUser, FieldError, GlobalRole, Principal, PrincipalKind};
+use uuid::Uuid;
 
 use crate::{
     auth,
@@ -14,6 +15,33 @@ pub struct NewUser {
     pub(super) email: Option<String>,
     pub(super) password_hash: String,
     pub(super) global_role: GlobalRole,
+}
+
+/// A principal as the tables have it.
+pub struct PrincipalRow {
+    pub id: String,
+    pub kind: String,
+    pub provider: String,
+    pub provider_id: Option<Uuid>,
+    pub provider_name: Option<String>,
+    pub name: String,
+    pub login: Option<String>,
+    pub detail: Option<String>,
+}
+
+impl From<PrincipalRow> for Principal {
+    fn from(row: PrincipalRow) -> Self {
+        Self {
+            id: row.id,
+            kind: if row.kind == "group" { PrincipalKind::Group } else { PrincipalKind::User },
+            provider: row.provider,
+            provider_id: row.provider_id,
+            provider_name: row.provider_name,
+            name: row.name,
+            login: row.login,
+            detail: row.detail,
+        }
+    }
 }
 
 /// Checks what was typed, and hashes the password.

@@ -1,10 +1,10 @@
 //! The tables of users and principals.
 
-use drover_api::{GlobalRole, Principal, PrincipalKind, Timestamp, UpdateUser, User, UserState};
+use drover_api::{GlobalRole, Principal, Timestamp, UpdateUser, User, UserState};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::model::NewUser;
+use super::model::{NewUser, PrincipalRow};
 
 fn principal_id(user: Uuid) -> String {
     format!("local_user://{user}")
@@ -50,6 +50,8 @@ pub async fn insert(tx: &mut PgConnection, new: &NewUser) -> sqlx::Result<User> 
         global_role: new.global_role,
         state: UserState::Active,
         principal_id: principal,
+        has_password: true,
+        identities: Vec::new(),
         created_at: Timestamp(created_at),
         last_sign_in_at: None,
         version: 1,
@@ -68,7 +70,8 @@ pub async fn get(db: &PgPool, id: Uuid) -> sqlx::Result<Option<User>> {
 async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<User>> {
     let rows = sqlx::query!(
         r#"SELECT id, login::text AS "login!", display_name, email, global_role,
-               state = 'active' AS "active!", created_at, last_sign_in_at, version
+               state = 'active' AS "active!", password_hash IS NOT NULL AS "has_password!",
+               created_at, last_sign_in_at, version
            FROM users WHERE $1::uuid IS NULL OR id = $1 ORDER BY id"#,
         id
     )
@@ -84,6 +87,8 @@ async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<User>> {
             global_role: GlobalRole::parse(&row.global_role).unwrap_or(GlobalRole::User),
             state: if row.active { UserState::Active } else { UserState::Inactive },
             principal_id: principal_id(row.id),
+            has_password: row.has_password,
+            identities: Vec::new(),
             created_at: Timestamp(row.created_at),
             last_sign_in_at: row.last_sign_in_at.map(Timestamp),
             version: row.version,
@@ -158,26 +163,21 @@ pub(super) async fn has_active_admin(tx: &mut PgConnection) -> sqlx::Result<bool
     .await
 }
 
-/// Principals whose name, login or id contains `q`.
+/// Known principals whose name, login or id contains `q`: of a provider, of the local accounts, or
+/// of all.
 pub(super) async fn principals(db: &PgPool, q: &str, limit: i64) -> sqlx::Result<Vec<Principal>> {
-    let rows = sqlx::query!(
-        "SELECT id, kind, provider, name, login FROM principals
-         WHERE strpos(lower(name), lower($1)) > 0 OR strpos(lower(coalesce(login, '')), lower($1)) > 0
-            OR id = $1
-         ORDER BY lower(name) LIMIT $2",
+    let rows = sqlx::query_as!(
+        PrincipalRow,
+        r#"SELECT p.id, p.kind, p.provider, p.provider_id, i.name::text AS "provider_name?", p.name,
+               p.login, p.detail
+           FROM principals p LEFT JOIN identity_providers i ON i.id = p.provider_id
+           WHERE strpos(lower(p.name), lower($1)) > 0
+               OR strpos(lower(coalesce(p.login, '')), lower($1)) > 0 OR p.id = $1
+           ORDER BY lower(p.name) LIMIT $2"#,
         q,
         limit
     )
     .fetch_all(db)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Principal {
-            id: row.id,
-            kind: if row.kind == "group" { PrincipalKind::Group } else { PrincipalKind::User },
-            provider: row.provider,
-            name: row.name,
-            login: row.login,
-        })
-        .collect())
+    Ok(rows.into_iter().map(Principal::from).collect())
 }
