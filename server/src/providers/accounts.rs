@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Named, Person, Scheme,
-    model::{GroupNames, ProviderRow, admits},
+    model::{GroupNames, ProviderRow, admits, parse_principal_id},
 };
 use crate::{
     error::{Error, Result},
@@ -42,11 +42,27 @@ pub async fn refusal(
     person: &Person,
     user_id: Option<Uuid>,
 ) -> sqlx::Result<Option<&'static str>> {
-    let groups = person.groups.iter().map(|group| GroupNames {
+    // Those that SCIM has pushed count as those that the sign-in tells of.
+    let pushed = sqlx::query!(
+        "SELECT p.id, p.name, p.detail FROM user_principals u
+         JOIN principals p ON p.id = u.principal_id
+         WHERE u.user_id = $1 AND u.source = 'scim' AND p.provider_id = $2",
+        user_id,
+        provider.id
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let ids: Vec<_> = pushed.iter().map(|row| parse_principal_id(&row.id)).collect();
+    let told = person.groups.iter().map(|group| GroupNames {
         id: &group.id,
         name: &group.name,
         detail: group.detail.as_deref(),
     });
+    let groups = told.chain(pushed.iter().zip(&ids).map(|(row, address)| GroupNames {
+        id: address.as_ref().map_or("", |address| &address.id),
+        name: &row.name,
+        detail: row.detail.as_deref(),
+    }));
     if !provider.allows_a_group_of(groups) {
         return Ok(Some(NO_ALLOWED_GROUP));
     }
@@ -54,6 +70,7 @@ pub async fn refusal(
         .into_iter()
         .chain(&person.groups)
         .map(|named| provider.principal_id(named.scheme, &named.id))
+        .chain(pushed.into_iter().map(|row| row.id))
         .collect();
     let row = sqlx::query!(
         r#"SELECT
@@ -411,11 +428,8 @@ pub async fn apply_rules(tx: &mut PgConnection, provider: &ProviderRow) -> Resul
     .collect();
     let mut changed = false;
     for row in rows {
-        let ids: Vec<Option<String>> = row
-            .ids
-            .iter()
-            .map(|id| super::model::parse_principal_id(id).map(|address| address.id))
-            .collect();
+        let ids: Vec<Option<String>> =
+            row.ids.iter().map(|id| parse_principal_id(id).map(|address| address.id)).collect();
         let groups =
             ids.iter().zip(&row.names).zip(&row.details).map(|((id, name), detail)| GroupNames {
                 id: id.as_deref().unwrap_or_default(),
