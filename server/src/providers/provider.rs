@@ -64,7 +64,7 @@ pub trait RedirectDoor: Send + Sync {
     async fn finish(
         &self,
         attempt: &Attempt,
-        code: &str,
+        callback: &Callback,
         steps: &mut Steps,
     ) -> Result<Person, ProviderError>;
 
@@ -92,6 +92,16 @@ pub struct Attempt {
     pub pkce_verifier: String,
     /// Where the provider sends the browser back to.
     pub redirect_uri: String,
+}
+
+/// What the browser brings back from the provider.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct Callback {
+    /// Stands for the sign-in, once.
+    pub code: String,
+    /// Who says so (RFC 9207): a code of one provider is not taken to another.
+    #[serde(default)]
+    pub iss: Option<String>,
 }
 
 /// Whose sessions end by a logout token.
@@ -316,6 +326,23 @@ impl Steps {
         detail: Option<String>,
     ) {
         self.push(step, false, message.into(), detail);
+    }
+
+    /// Notes how a step has gone, and hands its result on.
+    ///
+    /// # Errors
+    /// That of `result`.
+    pub fn note<T>(
+        &mut self,
+        step: TestStepKind,
+        result: Result<T, ProviderError>,
+        message: impl FnOnce(&T) -> String,
+    ) -> Result<T, ProviderError> {
+        match &result {
+            Ok(found) => self.ok(step, message(found)),
+            Err(error) => self.failed(step, error.to_string(), None),
+        }
+        result
     }
 
     /// Begins the clock of the first step.
