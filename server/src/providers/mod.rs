@@ -7,6 +7,7 @@ pub mod github;
 mod http;
 pub mod openid;
 mod provider;
+mod renewed;
 mod tls;
 
 pub use provider::*;

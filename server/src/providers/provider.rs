@@ -104,6 +104,30 @@ pub struct Callback {
     pub iss: Option<String>,
 }
 
+impl Callback {
+    /// What it means that the browser brings back an error instead (RFC 6749, 4.1.2.1, and what
+    /// GitHub has besides).
+    pub fn refused(error: &str, description: Option<&str>) -> ProviderError {
+        let words = super::http::cut(&match description {
+            Some(description) => format!("{error}: {description}"),
+            None => error.to_owned(),
+        });
+        match error {
+            "access_denied" => ProviderError::Refused(Refusal::Cancelled),
+            "server_error" | "temporarily_unavailable" => {
+                ProviderError::Unavailable(format!("The provider has failed ({words})."))
+            }
+            "redirect_uri_mismatch"
+            | "application_suspended"
+            | "unauthorized_client"
+            | "invalid_scope" => ProviderError::Misconfigured(format!(
+                "The provider does not let people in for Drover ({words})."
+            )),
+            _ => ProviderError::Protocol(format!("The provider refuses ({words}).")),
+        }
+    }
+}
+
 /// Whose sessions end by a logout token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedOut {

@@ -23,6 +23,7 @@ use super::{
     Attempt, Callback, Credential, Door, IdentityProvider, Known, Named, Person, ProviderError,
     RedirectDoor, Scheme, Steps,
     http::{Http, HttpErrorKind, cut},
+    renewed::Renewed,
 };
 
 pub use check::check;
@@ -41,6 +42,7 @@ pub struct Github {
     web: Url,
     http: Http,
     api: Api,
+    renewed: Renewed<Tokens>,
 }
 
 /// What later refreshes need: [`Person::credential`] as JSON.
@@ -91,6 +93,7 @@ impl Github {
             web: Url::parse(web).map_err(|_| not_an_address())?,
             http: Http::new(config.ca.as_deref())?,
             api: Api::new(Url::parse(&api).map_err(|_| not_an_address())?),
+            renewed: Renewed::default(),
         })
     }
 
@@ -182,6 +185,17 @@ impl Github {
         Ok(all.into_iter().find(|one| one.primary && one.verified).map(|one| one.email))
     }
 
+    async fn known(&self, known: &Known, tokens: &Tokens) -> Result<Person, ProviderError> {
+        let account = self.user(tokens).await?;
+        if account.id.to_string() != known.id {
+            return Err(ProviderError::Protocol(
+                "GitHub says that the token is another account's.".into(),
+            ));
+        }
+        let groups = self.groups(tokens).await?;
+        self.person(account, tokens, groups).await
+    }
+
     async fn person(
         &self,
         account: Account,
@@ -248,15 +262,14 @@ impl IdentityProvider for Github {
         let stored = known.credential.as_ref().ok_or(ProviderError::CannotRefresh)?;
         let stored: Tokens = serde_json::from_str(stored.expose_secret())
             .map_err(|_| ProviderError::CannotRefresh)?;
-        let tokens = self.renewed(stored).await?;
-        let account = self.user(&tokens).await?;
-        if account.id.to_string() != known.id {
-            return Err(ProviderError::Protocol(
-                "GitHub says that the token is another account's.".into(),
-            ));
+        let used_up = stored.refresh_token.clone();
+        let tokens = self.renewed.take(used_up.as_deref()).unwrap_or(stored);
+        let tokens = self.renewed(tokens).await?;
+        let found = self.known(known, &tokens).await;
+        if found.is_err() && tokens.refresh_token != used_up {
+            self.renewed.keep(used_up.as_deref(), tokens);
         }
-        let groups = self.groups(&tokens).await?;
-        self.person(account, &tokens, groups).await
+        found
     }
 
     async fn search(&self, text: &str, limit: usize) -> Result<Option<Vec<Named>>, ProviderError> {

@@ -9,8 +9,7 @@ mod discovery;
 mod token;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -43,12 +42,11 @@ use super::{
     Attempt, Callback, Credential, Door, IdentityProvider, Known, Named, Person, ProviderError,
     ProviderSession, RedirectDoor, Scheme, SignedOut, Steps,
     http::{Http, HttpError, cut},
+    renewed::Renewed,
 };
 
 pub use check::check;
 
-/// Renewed tokens that wait for a refresh that goes well.
-const RENEWED: usize = 10_000;
 /// ID tokens that are longer would make an address that servers refuse.
 const HINT_LENGTH: usize = 4096;
 /// RFC 7636, 4.1.
@@ -71,8 +69,7 @@ pub struct OpenId {
     http: Http,
     discovery: Discovery,
     expected: Expected,
-    /// By the refresh token that was used up.
-    renewed: Mutex<HashMap<String, Tokens>>,
+    renewed: Renewed<Tokens>,
 }
 
 /// What later refreshes need: [`Person::credential`] as JSON.
@@ -86,12 +83,6 @@ struct Tokens {
     subject: String,
     /// Whether the groups were in the ID token: without one, it is not known that there are none.
     groups_in_id_token: bool,
-}
-
-/// A token response, and what its ID token says.
-struct Grant {
-    response: CoreTokenResponse,
-    id_token: Option<Claims>,
 }
 
 impl OpenId {
@@ -114,7 +105,7 @@ impl OpenId {
                 skew: Duration::from_secs(config.clock_skew_seconds.into()),
             },
             config: config.clone(),
-            renewed: Mutex::default(),
+            renewed: Renewed::default(),
         })
     }
 
@@ -277,30 +268,19 @@ impl OpenId {
     async fn renew(
         &self,
         metadata: &Metadata,
-        old: &Tokens,
         refresh_token: &str,
-    ) -> Result<Grant, ProviderError> {
+    ) -> Result<CoreTokenResponse, ProviderError> {
         let refresh_token = RefreshToken::new(refresh_token.to_owned());
         let client = self.client(metadata);
         let request =
             client.exchange_refresh_token(&refresh_token).map_err(|_| no_token_endpoint())?;
-        let response = match request.request_async(&self.http).await {
-            Ok(response) => response,
-            Err(error) if is_error(&error, "invalid_grant") => {
-                return Err(ProviderError::TokenRevoked(
-                    "The provider has ended this person's session: they must sign in again.".into(),
-                ));
-            }
-            Err(error) => return Err(self.explain(error).await),
-        };
-        let id_token = self.id_token(&response, None).await?;
-        // OpenID Connect Core 1.0, 12.2.
-        if id_token.as_ref().is_some_and(|claims| subject(claims) != Some(&old.subject)) {
-            return Err(ProviderError::Protocol(
-                "The renewed ID token is of another person (sub).".into(),
-            ));
+        match request.request_async(&self.http).await {
+            Ok(response) => Ok(response),
+            Err(error) if is_error(&error, "invalid_grant") => Err(ProviderError::TokenRevoked(
+                "The provider has ended this person's session: they must sign in again.".into(),
+            )),
+            Err(error) => Err(self.explain(error).await),
         }
-        Ok(Grant { response, id_token })
     }
 
     /// The person of an ID token and what else the provider says; `None` when both say nothing.
@@ -318,6 +298,8 @@ impl OpenId {
         claims::person(&self.config, &all, known).map(Some)
     }
 
+    /// The person now. `new` is what the next refresh needs, and set before anything else can
+    /// fail.
     async fn find_out(
         &self,
         known: &Known,
@@ -327,16 +309,20 @@ impl OpenId {
         let metadata = self.discovery.metadata(&self.http).await?;
         let mut id_token = None;
         if let Some(refresh_token) = &old.refresh_token {
-            let grant = self.renew(&metadata, old, refresh_token).await?;
+            let response = self.renew(&metadata, refresh_token).await?;
+            let rotated = response.refresh_token().map(|token| token.secret().clone());
             *new = Tokens {
-                refresh_token: new.refresh_token.take(),
-                groups_in_id_token: new.groups_in_id_token,
-                ..tokens(&grant.response, old.subject.clone())
+                refresh_token: rotated.or_else(|| old.refresh_token.clone()),
+                groups_in_id_token: old.groups_in_id_token,
+                ..tokens(&response, old.subject.clone())
             };
-            if let Some(rotated) = grant.response.refresh_token() {
-                new.refresh_token = Some(rotated.secret().clone());
+            id_token = self.id_token(&response, None).await?;
+            // OpenID Connect Core 1.0, 12.2.
+            if id_token.as_ref().is_some_and(|claims| subject(claims) != Some(&old.subject)) {
+                return Err(ProviderError::Protocol(
+                    "The renewed ID token is of another person (sub).".into(),
+                ));
             }
-            id_token = grant.id_token;
         } else if old.expires_at.is_some_and(|end| end <= now()) {
             return Err(ProviderError::CannotRefresh);
         }
@@ -358,10 +344,6 @@ impl OpenId {
             )));
         }
         Ok(person)
-    }
-
-    fn renewed(&self) -> std::sync::MutexGuard<'_, HashMap<String, Tokens>> {
-        self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn read_keys(
@@ -411,18 +393,14 @@ impl IdentityProvider for OpenId {
         let mut old: Tokens = serde_json::from_str(stored.expose_secret())
             .map_err(|_| ProviderError::CannotRefresh)?;
         // The last refresh has used up the refresh token, and then failed: what it got counts.
-        let kept_by = old.refresh_token.clone();
-        if let Some(kept) = kept_by.as_ref().and_then(|token| self.renewed().remove(token)) {
-            old = kept;
+        let stored = old.refresh_token.clone();
+        if let Some(renewed) = self.renewed.take(stored.as_deref()) {
+            old = renewed;
         }
         let mut new = old.clone();
         let found = self.find_out(known, &old, &mut new).await;
-        let changed = new.refresh_token != kept_by;
-        if let (Err(_), Some(token), true) = (&found, kept_by, changed) {
-            let mut renewed = self.renewed();
-            if renewed.len() < RENEWED {
-                renewed.insert(token, new.clone());
-            }
+        if found.is_err() && new.refresh_token != stored {
+            self.renewed.keep(stored.as_deref(), new.clone());
         }
         let mut person = found?;
         person.credential = credential(&new);
