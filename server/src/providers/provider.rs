@@ -104,30 +104,6 @@ pub struct Callback {
     pub iss: Option<String>,
 }
 
-impl Callback {
-    /// What it means that the browser brings back an error instead (RFC 6749, 4.1.2.1, and what
-    /// GitHub has besides).
-    pub fn refused(error: &str, description: Option<&str>) -> ProviderError {
-        let words = super::http::cut(&match description {
-            Some(description) => format!("{error}: {description}"),
-            None => error.to_owned(),
-        });
-        match error {
-            "access_denied" => ProviderError::Refused(Refusal::Cancelled),
-            "server_error" | "temporarily_unavailable" => {
-                ProviderError::Unavailable(format!("The provider has failed ({words})."))
-            }
-            "redirect_uri_mismatch"
-            | "application_suspended"
-            | "unauthorized_client"
-            | "invalid_scope" => ProviderError::Misconfigured(format!(
-                "The provider does not let people in for Drover ({words})."
-            )),
-            _ => ProviderError::Protocol(format!("The provider refuses ({words}).")),
-        }
-    }
-}
-
 /// Whose sessions end by a logout token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedOut {
@@ -173,7 +149,7 @@ impl PartialEq for Credential {
 impl Eq for Credential {}
 
 /// A session at an OpenID provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProviderSession {
     /// `sid`.
     pub id: Option<String>,
@@ -372,6 +348,14 @@ impl Steps {
     /// Begins the clock of the first step.
     pub fn begin() -> Self {
         Self { done: Vec::new(), began: Some(Instant::now()) }
+    }
+
+    /// Makes sure that what ended it all is noted: adapters note the steps that they know of.
+    pub fn close(&mut self, error: &ProviderError) {
+        if !self.has_failed() {
+            let step = self.done.last().map_or(TestStepKind::Connection, |step| step.step);
+            self.failed(step, error.to_string(), None);
+        }
     }
 
     /// All that was noted.
