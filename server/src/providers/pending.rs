@@ -21,5 +21,3 @@ macro_rules! pending {
 }
 pending!(ldap, Ldap, drover_api::LdapConfig);
 pending!(active_directory, ActiveDirectory, drover_api::ActiveDirectoryConfig);
-pending!(github, Github, drover_api::GithubConfig);
-pending!(openid, OpenId, drover_api::OpenidConfig);

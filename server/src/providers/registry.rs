@@ -11,12 +11,12 @@ use uuid::Uuid;
 
 use super::{
     IdentityProvider, ProviderError,
+    github::{self, Github},
     model::{ProviderRow, Setup},
+    openid::{self, OpenId},
     pending::{
         active_directory::{self, ActiveDirectory},
-        github::{self, Github},
         ldap::{self, Ldap},
-        openid::{self, OpenId},
     },
     store,
 };
@@ -48,8 +48,8 @@ pub fn connect(setup: &Setup) -> Result<Arc<dyn IdentityProvider>, ProviderError
     Ok(match &setup.config {
         ProviderConfig::Ldap(config) => Ldap::new(config, secret)?,
         ProviderConfig::ActiveDirectory(config) => ActiveDirectory::new(config, secret)?,
-        ProviderConfig::Github(config) => Github::new(config, secret)?,
-        ProviderConfig::Openid(config) => OpenId::new(config, secret)?,
+        ProviderConfig::Github(config) => Arc::new(Github::new(config, secret)?),
+        ProviderConfig::Openid(config) => Arc::new(OpenId::new(config, secret)?),
     })
 }
 
