@@ -3,6 +3,8 @@
 //! [`provider`] is the seam; one module each stands behind it. [`tls`] is how all of them trust
 //! servers.
 
+pub mod active_directory;
+pub mod ldap;
 mod provider;
 mod tls;
 
