@@ -115,9 +115,10 @@ CREATE TABLE scim_groups (
     external_id text,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    version bigint NOT NULL DEFAULT 1,
-    UNIQUE (provider_id, display_name)
+    version bigint NOT NULL DEFAULT 1
 );
+-- Not unique: two groups of a company may have one name, and are told apart by their external ids.
+CREATE INDEX scim_groups_name ON scim_groups (provider_id, display_name);
 CREATE UNIQUE INDEX scim_groups_external ON scim_groups (provider_id, external_id);
 
 CREATE TABLE scim_members (

@@ -34,7 +34,7 @@ use crate::{
     events::{self, Bus},
     extract,
     hosts::{self, Hosts},
-    openapi, operations,
+    openapi, operations, scim,
     secrets::{self, Cipher, CipherError},
     settings, stacks, users, web,
 };
@@ -173,6 +173,7 @@ pub fn api_router() -> OpenApiRouter<App> {
         .merge(stacks::router())
         .merge(secrets::router())
         .merge(catalog::router())
+        .merge(scim::router())
 }
 
 /// The whole service.

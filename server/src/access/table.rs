@@ -23,6 +23,8 @@ pub enum Needs {
     Admin,
     /// This permission in the environment that the path names.
     In(Permission),
+    /// The SCIM token of the identity provider that the path names.
+    Provisioner,
 }
 
 /// A row of the table.
@@ -109,6 +111,28 @@ pub const RULES: &[Rule] = &[
     write("PATCH", "/v1/users/{user_id}", Admin, "user.update"),
     write("DELETE", "/v1/users/{user_id}", Admin, "user.delete"),
     read("/v1/principals", SignedIn),
+    // scim
+    write("POST", "/v1/identity-providers/{provider_id}/scim-token", Admin, "identity_provider.scim_token"),
+    write("DELETE", "/v1/identity-providers/{provider_id}/scim-token", Admin, "identity_provider.scim_token"),
+    read("/scim/v2/{provider_id}/ServiceProviderConfig", Provisioner),
+    read("/scim/v2/{provider_id}/ResourceTypes", Provisioner),
+    read("/scim/v2/{provider_id}/ResourceTypes/{name}", Provisioner),
+    read("/scim/v2/{provider_id}/Schemas", Provisioner),
+    read("/scim/v2/{provider_id}/Schemas/{schema}", Provisioner),
+    read("/scim/v2/{provider_id}/Users", Provisioner),
+    ask("/scim/v2/{provider_id}/Users/.search", Provisioner),
+    write("POST", "/scim/v2/{provider_id}/Users", Provisioner, "scim_user.create"),
+    read("/scim/v2/{provider_id}/Users/{id}", Provisioner),
+    write("PUT", "/scim/v2/{provider_id}/Users/{id}", Provisioner, "scim_user.update"),
+    write("PATCH", "/scim/v2/{provider_id}/Users/{id}", Provisioner, "scim_user.update"),
+    write("DELETE", "/scim/v2/{provider_id}/Users/{id}", Provisioner, "scim_user.delete"),
+    read("/scim/v2/{provider_id}/Groups", Provisioner),
+    ask("/scim/v2/{provider_id}/Groups/.search", Provisioner),
+    write("POST", "/scim/v2/{provider_id}/Groups", Provisioner, "scim_group.create"),
+    read("/scim/v2/{provider_id}/Groups/{id}", Provisioner),
+    write("PUT", "/scim/v2/{provider_id}/Groups/{id}", Provisioner, "scim_group.update"),
+    write("PATCH", "/scim/v2/{provider_id}/Groups/{id}", Provisioner, "scim_group.update"),
+    write("DELETE", "/scim/v2/{provider_id}/Groups/{id}", Provisioner, "scim_group.delete"),
     // environments
     read("/v1/environments", SignedIn),
     write("POST", "/v1/environments", Admin, "environment.create"),
