@@ -1,5 +1,7 @@
 //! The protocol's routes, and those of the token.
 
+use std::collections::HashSet;
+
 use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -29,6 +31,7 @@ use crate::{
     audit::Note,
     error::{Error, Result},
     extract::{IfMatch, Json, Path, Query},
+    providers::{self, ProviderRow},
 };
 
 /// The routes of this domain.
@@ -51,6 +54,12 @@ pub fn router() -> OpenApiRouter<App> {
 /// The base address of a provider's SCIM.
 fn base(app: &App, provider: Uuid) -> String {
     format!("{}/scim/v2/{provider}", app.settings.public_url())
+}
+
+/// The provider's row, for what is written.
+async fn provider(app: &App, by: &Provisioner) -> Result<ProviderRow> {
+    let row = providers::get(&app.db, &app.cipher, by.provider_id).await?;
+    row.ok_or_else(|| Error::not_found("identity provider"))
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response {
@@ -142,10 +151,10 @@ async fn delete_token(
 }
 
 async fn openid_provider(app: &App, id: Uuid, note: &Note) -> Result<()> {
-    let provider = store::provider(&app.db, id).await?;
-    let (name, kind) = provider.ok_or_else(|| Error::not_found("identity provider"))?;
-    note.target(id, &name);
-    if kind != ProviderKind::Openid {
+    let provider = providers::get(&app.db, &app.cipher, id).await?;
+    let provider = provider.ok_or_else(|| Error::not_found("identity provider"))?;
+    note.target(id, &provider.name);
+    if provider.kind != ProviderKind::Openid {
         return Err(Error::conflict(
             "scim_needs_openid",
             "Only OpenID providers push users and groups by SCIM: the others are asked by Drover.",
@@ -345,9 +354,10 @@ async fn create_user(
     let projection = query.projection(USERS)?;
     let user = User::read(body)?;
     note_user(&note, None, &user);
+    let provider = provider(&app, &by).await?;
     let mut tx = app.db.begin().await?;
-    store::lock(&mut tx, by.provider_id).await?;
-    let (row, user_id) = store::insert_user(&mut tx, by.provider_id, &user).await?;
+    store::lock(&mut tx, provider.id).await?;
+    let (row, user_id) = store::insert_user(&mut tx, &provider, &user).await?;
     tx.commit().await?;
     note_user(&note, Some(row.meta.id), &user);
     note.detail("user_id", user_id.to_string());
@@ -449,15 +459,19 @@ async fn change_user(
     change: impl FnOnce(User) -> Result<User>,
 ) -> Result<Response> {
     let base = base(app, by.provider_id);
+    let provider = provider(app, by).await?;
     let mut tx = app.db.begin().await?;
-    store::lock(&mut tx, by.provider_id).await?;
+    store::lock(&mut tx, provider.id).await?;
     let mut row = find_user(&mut tx, by, id).await?;
     note_user(note, Some(id), &row.user);
     if_match.check(row.meta.version)?;
     let user = change(row.user.clone())?;
     note_user(note, Some(id), &user);
     if user != row.user {
-        let updated = store::update_user(&mut tx, by.provider_id, &mut row, user).await?;
+        let updated = store::update_user(&mut tx, &provider, &mut row, user).await?;
+        if updated.access && row.user.active() {
+            store::apply_rules(&mut tx, &provider, &[id]).await?;
+        }
         tx.commit().await?;
         if updated.access {
             app.access_changed(Topic::User, None, updated.user_id).await;
@@ -587,9 +601,10 @@ async fn create_group(
     let projection = query.projection(GROUPS)?;
     let group = Group::read(body)?;
     note.target("", &group.display_name);
+    let provider = provider(&app, &by).await?;
     let mut tx = app.db.begin().await?;
-    store::lock(&mut tx, by.provider_id).await?;
-    let row = store::insert_group(&mut tx, by.provider_id, &group).await?;
+    store::lock(&mut tx, provider.id).await?;
+    let row = store::insert_group(&mut tx, &provider, &group).await?;
     let members = group.members.into_iter().collect();
     let joined = store::join(&mut tx, by.provider_id, &row, &members).await?;
     tx.commit().await?;
@@ -697,8 +712,9 @@ async fn change_group(
     note: &Note,
     change: GroupChange,
 ) -> Result<GroupRow> {
+    let provider = provider(app, by).await?;
     let mut tx = app.db.begin().await?;
-    store::lock(&mut tx, by.provider_id).await?;
+    store::lock(&mut tx, provider.id).await?;
     let mut row = find_group(&mut tx, by, id).await?;
     note.target(id, &row.display_name);
     if_match.check(row.meta.version)?;
@@ -717,7 +733,8 @@ async fn change_group(
     }
     row.display_name = name;
     row.external_id = external_id;
-    let moved = store::update_group(&mut tx, by.provider_id, &mut row).await?;
+    let moved = store::update_group(&mut tx, &provider, &mut row).await?;
+    store::apply_rules(&mut tx, &provider, &left).await?;
     tx.commit().await?;
     note.target(id, &row.display_name);
     note.detail("added", joined.len());
@@ -742,12 +759,15 @@ async fn delete_group(
     if_match: IfMatch,
     note: Note,
 ) -> Result<StatusCode> {
+    let provider = provider(&app, &by).await?;
     let mut tx = app.db.begin().await?;
-    store::lock(&mut tx, by.provider_id).await?;
+    store::lock(&mut tx, provider.id).await?;
     let row = find_group(&mut tx, &by, id).await?;
     note.target(id, &row.display_name);
     if_match.check(row.meta.version)?;
+    let left = store::leave_all_but(&mut tx, &row, &HashSet::new()).await?;
     store::delete_group(&mut tx, &row).await?;
+    store::apply_rules(&mut tx, &provider, &left).await?;
     tx.commit().await?;
     app.access_changed_quietly().await;
     Ok(StatusCode::NO_CONTENT)

@@ -326,11 +326,6 @@ pub(super) enum Target {
 }
 
 impl ResourceType {
-    /// The attributes outside of extensions.
-    pub fn attributes(&self) -> impl Iterator<Item = &'static Attribute> + use<> {
-        COMMON.iter().chain(self.schema.attributes)
-    }
-
     /// The extension of this name.
     pub fn extension(&self, id: &str) -> Option<&'static Schema> {
         self.extensions.iter().copied().find(|schema| schema.id.eq_ignore_ascii_case(id))

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use drover_api::ProviderKind;
+use drover_api::AccessMode;
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result, is_unique_violation},
-    providers::Scheme,
+    providers::{Named, ProviderRow, Scheme, accounts},
 };
 
 /// Why an account that was deactivated does not count, in `identities.refused`.
@@ -28,7 +28,7 @@ const MOST_MEMBERS: i64 = 20_000;
 // ---- tokens
 
 /// A provider whose token was shown.
-pub(super) struct ProviderRow {
+pub(super) struct TokenRow {
     pub name: String,
     pub enabled: bool,
     /// Whether its last use is so long ago that it is written down.
@@ -40,9 +40,9 @@ pub(super) async fn provider_by_token(
     db: &PgPool,
     id: Uuid,
     hash: &[u8],
-) -> sqlx::Result<Option<ProviderRow>> {
+) -> sqlx::Result<Option<TokenRow>> {
     sqlx::query_as!(
-        ProviderRow,
+        TokenRow,
         r#"SELECT name::text AS "name!", enabled,
                coalesce(scim_last_used_at < now() - interval '1 minute', true) AS "touch!"
            FROM identity_providers WHERE scim_token_hash = $2 AND id = $1 AND kind = 'openid'"#,
@@ -59,18 +59,6 @@ pub(super) async fn touch_token(db: &PgPool, id: Uuid) -> sqlx::Result<()> {
         .execute(db)
         .await?;
     Ok(())
-}
-
-/// The name and kind of a provider.
-pub(super) async fn provider(db: &PgPool, id: Uuid) -> sqlx::Result<Option<(String, ProviderKind)>> {
-    let row = sqlx::query!(
-        r#"SELECT name::text AS "name!", kind FROM identity_providers WHERE id = $1"#,
-        id
-    )
-    .fetch_optional(db)
-    .await?;
-    // The table's check allows only kinds that parse.
-    Ok(row.and_then(|row| Some((row.name, ProviderKind::parse(&row.kind)?))))
 }
 
 /// Sets or takes away a provider's token: its hash, and its beginning.
@@ -277,11 +265,11 @@ pub(super) async fn groups_of(
 /// Makes a user: what was pushed, the principal, and the account.
 pub(super) async fn insert_user(
     tx: &mut PgConnection,
-    provider: Uuid,
+    provider: &ProviderRow,
     user: &User,
 ) -> Result<(UserRow, Uuid)> {
     let id = Uuid::now_v7();
-    let principal = principal_id(provider, Scheme::User, user.key());
+    let principal = provider.principal_id(Scheme::User, user.key());
     let user_id = ensure_account(tx, provider, &principal, user).await?;
     let row = sqlx::query!(
         "INSERT INTO scim_users (id, provider_id, principal_id, user_name, external_id, active,
@@ -289,7 +277,7 @@ pub(super) async fn insert_user(
          VALUES ($1, $2, $3, $4::text::citext, $5, $6, $7)
          RETURNING created_at, updated_at, version",
         id,
-        provider,
+        provider.id,
         principal,
         user.user_name(),
         user.external_id(),
@@ -320,12 +308,12 @@ pub(super) struct Updated {
 /// Puts a user in place of what was.
 pub(super) async fn update_user(
     tx: &mut PgConnection,
-    provider: Uuid,
+    provider: &ProviderRow,
     before: &mut UserRow,
     user: User,
 ) -> Result<Updated> {
     let (id, was_active) = (before.meta.id, before.user.active());
-    let principal = principal_id(provider, Scheme::User, user.key());
+    let principal = provider.principal_id(Scheme::User, user.key());
     let moved = principal != before.principal_id;
     let row = sqlx::query!(
         "UPDATE scim_users SET user_name = $2::text::citext, external_id = $3, active = $4,
@@ -378,20 +366,20 @@ pub(super) async fn delete_user(tx: &mut PgConnection, row: &UserRow) -> Result<
 /// pushed.
 async fn ensure_account(
     tx: &mut PgConnection,
-    provider: Uuid,
+    provider: &ProviderRow,
     principal: &str,
     user: &User,
 ) -> Result<Uuid> {
     let (name, login) = (user.display_name(), user.user_name());
-    learn(tx, provider, principal, "user", &name, Some(login)).await?;
-    let user_id = ensure_user(tx, principal, login, &name, user.email()).await?;
+    learn(tx, provider, Scheme::User, user.key(), &name, Some(login)).await?;
+    let (user_id, _) = accounts::ensure_user(tx, principal, login, &name, user.email()).await?;
     sqlx::query!(
         "INSERT INTO identities (user_id, provider_id, principal_id, login, pushed)
          VALUES ($1, $2, $3, $4, true)
          ON CONFLICT (principal_id) DO UPDATE SET login = excluded.login, pushed = true,
              error = NULL, refreshed_at = now(), checked_at = now()",
         user_id,
-        provider,
+        provider.id,
         principal,
         login
     )
@@ -630,17 +618,17 @@ pub(super) async fn members_of(
 /// Makes a group and the principal that roles are given to; without members.
 pub(super) async fn insert_group(
     tx: &mut PgConnection,
-    provider: Uuid,
+    provider: &ProviderRow,
     group: &Group,
 ) -> Result<GroupRow> {
     let id = Uuid::now_v7();
-    let principal = principal_id(provider, Scheme::Group, group.key());
-    learn(tx, provider, &principal, "group", &group.display_name, None).await?;
+    let principal = provider.principal_id(Scheme::Group, group.key());
+    learn(tx, provider, Scheme::Group, group.key(), &group.display_name, None).await?;
     let row = sqlx::query!(
         "INSERT INTO scim_groups (id, provider_id, principal_id, display_name, external_id)
          VALUES ($1, $2, $3, $4::text::citext, $5) RETURNING created_at, updated_at, version",
         id,
-        provider,
+        provider.id,
         principal,
         group.display_name,
         group.external_id
@@ -662,10 +650,10 @@ pub(super) async fn insert_group(
 /// become another.
 pub(super) async fn update_group(
     tx: &mut PgConnection,
-    provider: Uuid,
+    provider: &ProviderRow,
     group: &mut GroupRow,
 ) -> Result<bool> {
-    let principal = principal_id(provider, Scheme::Group, group.key());
+    let principal = provider.principal_id(Scheme::Group, group.key());
     let row = sqlx::query!(
         "UPDATE scim_groups SET display_name = $2::text::citext, external_id = $3,
              updated_at = now(), version = version + 1
@@ -681,7 +669,7 @@ pub(super) async fn update_group(
     if moved {
         move_principal(tx, &group.principal_id, &principal).await.map_err(taken("group"))?;
     }
-    learn(tx, provider, &principal, "group", &group.display_name, None).await?;
+    learn(tx, provider, Scheme::Group, group.key(), &group.display_name, None).await?;
     group.principal_id = principal;
     group.meta.updated_at = row.updated_at;
     group.meta.version = row.version;
@@ -858,62 +846,36 @@ async fn move_principal(tx: &mut PgConnection, old: &str, new: &str) -> sqlx::Re
     Ok(())
 }
 
-fn principal_id(provider: Uuid, scheme: Scheme, id: &str) -> String {
-    format!("{}://{provider}/{id}", scheme.name(ProviderKind::Openid))
-}
-
 async fn learn(
     tx: &mut PgConnection,
-    provider: Uuid,
-    principal: &str,
-    kind: &str,
+    provider: &ProviderRow,
+    scheme: Scheme,
+    id: &str,
     name: &str,
     login: Option<&str>,
 ) -> sqlx::Result<()> {
-    sqlx::query!(
-        "INSERT INTO principals (id, kind, provider, provider_id, name, login)
-         VALUES ($1, $2, 'openid', $3, $4, $5)
-         ON CONFLICT (id) DO UPDATE SET name = excluded.name, login = excluded.login,
-             updated_at = now()",
-        principal,
-        kind,
-        provider,
-        name,
-        login
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+    let (id, name, login) = (id.to_owned(), name.to_owned(), login.map(str::to_owned));
+    let named = Named { scheme, id, name, login, detail: None };
+    accounts::learn(tx, provider, &[named.tidy()]).await
 }
 
-async fn ensure_user(
+/// Applies the provider's access rules to people who have lost a group, or who come back: true
+/// when somebody may in no more.
+pub(super) async fn apply_rules(
     tx: &mut PgConnection,
-    principal: &str,
-    login: &str,
-    name: &str,
-    email: Option<&str>,
-) -> Result<Uuid> {
-    let known = sqlx::query_scalar!(
-        "SELECT user_id FROM identities WHERE principal_id = $1", principal
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    if let Some(id) = known {
-        return Ok(id);
+    provider: &ProviderRow,
+    pushed: &[Uuid],
+) -> Result<bool> {
+    let open = provider.access_mode == AccessMode::Unrestricted;
+    if pushed.is_empty() || (open && provider.allowed_groups.is_empty()) {
+        return Ok(false);
     }
-    let id = Uuid::now_v7();
-    sqlx::query!(
-        "INSERT INTO users (id, login, display_name, email, global_role, state)
-         VALUES ($1, $2::text::citext, $3, $4, 'user', 'active')",
-        id, login, name, email
+    let users = sqlx::query_scalar!(
+        "SELECT i.user_id FROM scim_users s JOIN identities i ON i.principal_id = s.principal_id
+         WHERE s.id = ANY ($1)",
+        pushed
     )
-    .execute(&mut *tx)
+    .fetch_all(&mut *tx)
     .await?;
-    sqlx::query!(
-        "INSERT INTO user_principals (user_id, principal_id, source) VALUES ($1, $2, 'own')",
-        id, principal
-    )
-    .execute(tx)
-    .await?;
-    Ok(id)
+    accounts::apply_rules(tx, provider, Some(&users)).await
 }
