@@ -149,6 +149,9 @@ pub async fn arrive(
     )
     .fetch_one(&mut *tx)
     .await?;
+    if is_new {
+        bring_pushed(tx, &own).await?;
+    }
     let left = sqlx::query!(
         "DELETE FROM user_principals u USING principals p
          WHERE u.user_id = $1 AND u.source = 'directory' AND p.id = u.principal_id
@@ -174,6 +177,30 @@ pub async fn arrive(
     .rows_affected();
     let changed = !is_new && (left + joined > 0 || was_refused == Some(true));
     Ok(Arrival { user_id, changed })
+}
+
+/// Gives the user of an account what SCIM has pushed for it: that it is told of by itself, and the
+/// groups.
+pub async fn bring_pushed(tx: &mut PgConnection, principal_id: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE identities i SET pushed = true FROM scim_users s
+         WHERE i.principal_id = $1 AND s.principal_id = i.principal_id AND NOT i.pushed",
+        principal_id
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO user_principals (user_id, principal_id, source)
+         SELECT i.user_id, g.principal_id, 'scim'
+         FROM identities i JOIN scim_users s ON s.principal_id = i.principal_id
+         JOIN scim_members m ON m.user_id = s.id JOIN scim_groups g ON g.id = m.group_id
+         WHERE i.principal_id = $1 AND s.active
+         ON CONFLICT DO NOTHING",
+        principal_id
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Keeps users and groups of a provider, so that they can be named: their names as they are now.

@@ -288,7 +288,7 @@ pub(super) async fn insert_user(
     .await
     .map_err(taken("user"))?;
     if user.active() {
-        activate(tx, id, &principal).await?;
+        activate(tx, &principal).await?;
     } else {
         deactivate(tx, &principal).await?;
     }
@@ -333,7 +333,7 @@ pub(super) async fn update_user(
     }
     let user_id = ensure_account(tx, provider, &principal, &user).await?;
     if user.active() && !was_active {
-        activate(tx, id, &principal).await?;
+        activate(tx, &principal).await?;
     } else if !user.active() && was_active {
         deactivate(tx, &principal).await?;
     }
@@ -383,29 +383,19 @@ async fn ensure_account(
         principal,
         login
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
+    accounts::bring_pushed(tx, principal).await?;
     Ok(user_id)
 }
 
-/// The account counts again, with the groups that were pushed.
-async fn activate(tx: &mut PgConnection, id: Uuid, principal: &str) -> sqlx::Result<()> {
+/// The account counts again, unless something else speaks against it.
+async fn activate(tx: &mut PgConnection, principal: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE identities SET refused = NULL, error = NULL, refreshed_at = now()
          WHERE principal_id = $1 AND refused = $2",
         principal,
         DEACTIVATED
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "INSERT INTO user_principals (user_id, principal_id, source)
-         SELECT i.user_id, g.principal_id, 'scim'
-         FROM scim_members m JOIN scim_groups g ON g.id = m.group_id, identities i
-         WHERE m.user_id = $1 AND i.principal_id = $2
-         ON CONFLICT DO NOTHING",
-        id,
-        principal
     )
     .execute(tx)
     .await?;

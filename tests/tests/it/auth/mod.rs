@@ -1,0 +1,3 @@
+//! Signing in through identity providers, and what they tell of people.
+
+mod scim;
