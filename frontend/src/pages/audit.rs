@@ -122,7 +122,7 @@ pub fn AuditLog() -> impl IntoView {
     )
     .column(
         Column::new("outcome", words.outcome, |entry: &AuditEntry| {
-            view! { <StatePill state=entry.outcome /> }
+            view! { <StatePill state=entry.outcome title=reason(entry).unwrap_or_default() /> }
         })
         .width(7.0),
     )
@@ -211,6 +211,11 @@ fn FilterTime(label: &'static str, value: RwSignal<String>) -> impl IntoView {
     }
 }
 
+/// Why it was refused or failed, where the entry says so.
+fn reason(entry: &AuditEntry) -> Option<String> {
+    Some(entry.detail.get("reason")?.as_str()?.to_owned())
+}
+
 #[component]
 fn Entry(entry: AuditEntry) -> impl IntoView {
     let words = &t().admin;
@@ -224,6 +229,7 @@ fn Entry(entry: AuditEntry) -> impl IntoView {
         .cloned()
         .collect::<Vec<_>>()
         .join(" · ");
+    let why = reason(&entry);
     let by_key = entry.api_key_id.map(|id| format!("{} {id}", words.by_api_key));
     let detail = serde_json::to_string_pretty(&entry.detail).unwrap_or_default();
     let mut rows = vec![
@@ -241,6 +247,9 @@ fn Entry(entry: AuditEntry) -> impl IntoView {
         if let Some(value) = value {
             rows.push((name, view! { <span class="mono">{value}</span> }.into_any()));
         }
+    }
+    if let Some(why) = why {
+        rows.push((t().sign_in.reason, view! { {why} }.into_any()));
     }
     let empty = detail == "{}" || detail == "null";
     view! {
