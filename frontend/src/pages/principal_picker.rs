@@ -209,12 +209,16 @@ fn Results(
             let typed = typed_group(&source, &q.get_untracked(), known_only, &found);
             let nobody = found.is_empty() && typed.is_none();
             let count = plural((found.len() + usize::from(typed.is_some())) as u64, words.found);
+            let typed = typed.map(|group| {
+                let text = fill(words.use_group, &[("name", &group.name)]);
+                option(group, Some(text), chosen, on_pick)
+            });
             let options =
-                found.into_iter().chain(typed).map(|one| option(one, chosen, on_pick)).collect_view();
+                found.into_iter().map(|one| option(one, None, chosen, on_pick)).collect_view();
             view! {
                 {nobody.then(|| view! { <p class="pick-none">{words.nobody_found}</p> })}
                 {(!nobody).then(|| view! { <span class="sr-only" role="status">{count}</span> })}
-                {options}
+                {options} {typed}
                 {known_only.then(|| view! { <p class="pick-none small">{words.known_only}</p> })}
             }
             .into_any()
@@ -261,18 +265,24 @@ fn typed_group(
         provider_name: Some(provider.name.clone()),
         name: name.to_owned(),
         login: None,
-        detail: Some(fill(t().sign_in.use_group, &[("name", name)])),
+        detail: None,
     })
 }
 
 fn option(
     principal: Principal,
+    text: Option<String>,
     chosen: Signal<Vec<String>>,
     on_pick: Callback<Principal>,
-) -> impl IntoView {
+) -> AnyView {
     let id = principal.id.clone();
     let picked = Memo::new(move |_| chosen.with(|chosen| chosen.contains(&id)));
-    let line = principal_line(&principal, true);
+    let line = match text {
+        Some(text) => {
+            view! { <Icon glyph=Glyph::Plus /> <span class="grow">{text}</span> }.into_any()
+        }
+        None => principal_line(&principal, true),
+    };
     view! {
         <button
             type="button"
@@ -285,4 +295,5 @@ fn option(
             {move || picked.get().then(|| view! { <Icon glyph=Glyph::Check class="tone-accent" /> })}
         </button>
     }
+    .into_any()
 }
