@@ -179,8 +179,8 @@ texts! {
         person: "Who was found", "找到的人员";
         principal: "Principal", "主体";
         place: "Place", "位置";
-        groups_found: "{n} group found|{n} groups found", "找到 {n} 个用户组";
-        no_groups_found: "No groups were found", "未找到用户组";
+        groups_found: "{n} group|{n} groups", "{n} 个用户组";
+        no_groups_found: "No groups", "没有用户组";
         would_enter: "The access rules let this person in.", "访问规则允许此人登录。";
         would_not_enter: "The access rules would not let this person in: {reason}", "访问规则不允许此人登录：{reason}";
         step_connection: "Connection", "连接";
@@ -248,7 +248,7 @@ texts! {
         who_has_access_text: "Everyone who is known and has a role here now, and where it comes from. The strongest counts.", "当前在此拥有角色的所有已知人员及其来源。以最高角色为准。";
         role_now: "Role", "角色";
         comes_from: "Comes from", "来源";
-        from_admin: "global administrator", "全局管理员";
+        from_admin: "Global administrator", "全局管理员";
         from_self: "{role}, own membership", "{role}，本人成员身份";
         from_group: "{role} through group {group}", "{role}，通过用户组 {group}";
         nobody_has_access: "Nobody has a role here yet", "此处还没有人拥有角色";

@@ -98,7 +98,13 @@ pub fn AuditLog() -> impl IntoView {
     )
     .column(
         Column::new("action", words.action, |entry: &AuditEntry| {
-            view! { <code title=entry.action.clone()>{entry.action.clone()}</code> }
+            let why = reason(entry);
+            view! {
+                <span class="two">
+                    <code title=entry.action.clone()>{entry.action.clone()}</code>
+                    {why.map(|why| view! { <span title=why.clone()>{why.clone()}</span> })}
+                </span>
+            }
         })
         .grow(1),
     )
@@ -122,7 +128,7 @@ pub fn AuditLog() -> impl IntoView {
     )
     .column(
         Column::new("outcome", words.outcome, |entry: &AuditEntry| {
-            view! { <StatePill state=entry.outcome title=reason(entry).unwrap_or_default() /> }
+            view! { <StatePill state=entry.outcome /> }
         })
         .width(7.0),
     )

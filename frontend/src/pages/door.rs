@@ -189,13 +189,18 @@ fn PasswordForm(directories: Memo<Vec<SignInProvider>>) -> impl IntoView {
     let (login, password) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
     let place = RwSignal::new(LOCAL.to_owned());
     let last = LocalStorage::get::<String>(KEY).unwrap_or_default();
+    // Where there is a directory, most people are in it. Once only: what is chosen then stays.
     Effect::new(move |before: Option<bool>| {
-        // Once, when the directories are known; what was chosen since then stays.
-        let known = directories.with(|all| all.iter().any(|one| one.id.to_string() == last));
-        if known && before != Some(true) {
-            place.set(last.clone());
+        let ids =
+            directories.with(|all| all.iter().map(|one| one.id.to_string()).collect::<Vec<_>>());
+        let settled = before == Some(true);
+        if !settled
+            && last != LOCAL
+            && let Some(first) = ids.first()
+        {
+            place.set(ids.iter().find(|id| **id == last).unwrap_or(first).clone());
         }
-        known || before == Some(true)
+        settled || !ids.is_empty()
     });
     let submit = move |()| {
         // The button is disabled then, but Enter is not.
@@ -253,7 +258,8 @@ fn place_choice(directories: Vec<SignInProvider>, place: RwSignal<String>) -> Op
     let mut options: Vec<_> =
         directories.into_iter().map(|one| (one.id.to_string(), one.name)).collect();
     options.push((LOCAL.to_owned(), words.local_account.to_owned()));
-    if options.len() > 3 {
+    let letters: usize = options.iter().map(|(_, name)| name.chars().count()).sum();
+    if options.len() > 3 || letters > 36 {
         let view = view! { <SelectField label=words.where_account value=place options=options /> };
         return Some(view.into_any());
     }

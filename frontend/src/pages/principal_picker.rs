@@ -27,8 +27,8 @@ pub(super) fn provider_words(principal: &Principal) -> String {
         None => principal.provider.as_str(),
     };
     match &principal.provider_name {
-        Some(name) => format!("{name} · {kind}"),
-        None => kind.to_owned(),
+        Some(name) if name != kind => format!("{name} · {kind}"),
+        _ => kind.to_owned(),
     }
 }
 
@@ -175,15 +175,24 @@ fn Results(
             Some(provider) => (kind_glyph(provider.kind), kind_name(provider.kind)),
             None => (Glyph::User, ""),
         };
+        // What needs no line of its own.
         let mark = move || {
-            (state.get() == Search::Asking)
-                .then(|| view! { <Icon glyph=Glyph::Spinner spin=true size=13 /> })
+            state.with(|state| match state {
+                Search::Asking => {
+                    Some(view! { <Icon glyph=Glyph::Spinner spin=true size=13 /> }.into_any())
+                }
+                Search::Found(found, false) if found.is_empty() => Some(
+                    view! { <span class="faint tight" role="status">{words.nobody_found}</span> }
+                        .into_any(),
+                ),
+                _ => None,
+            })
         };
         view! {
             <div class="pick-head">
                 <Icon glyph=glyph size=14 />
                 <span class="truncate">{name.clone()}</span>
-                <span class="faint tight">{kind}</span>
+                <span class="faint tight grow">{kind}</span>
                 {mark}
             </div>
         }
@@ -194,8 +203,12 @@ fn Results(
             view! { <p class="pick-none">{fill(words.search_hint, &[("name", &source.name())])}</p> }
                 .into_any()
         }
+        Search::Asking if !alone => {
+            let text = fill(words.searching, &[("name", &source.name())]);
+            view! { <span class="sr-only" role="status">{text}</span> }.into_any()
+        }
         Search::Asking => view! {
-            <p class="pick-none" aria-live="polite">{fill(words.searching, &[("name", &source.name())])}</p>
+            <p class="pick-none" role="status">{fill(words.searching, &[("name", &source.name())])}</p>
         }
         .into_any(),
         Search::Failed(what, why) => view! {
@@ -216,7 +229,7 @@ fn Results(
             let options =
                 found.into_iter().map(|one| option(one, None, chosen, on_pick)).collect_view();
             view! {
-                {nobody.then(|| view! { <p class="pick-none">{words.nobody_found}</p> })}
+                {(nobody && (alone || known_only)).then(|| view! { <p class="pick-none">{words.nobody_found}</p> })}
                 {(!nobody).then(|| view! { <span class="sr-only" role="status">{count}</span> })}
                 {options} {typed}
                 {known_only.then(|| view! { <p class="pick-none small">{words.known_only}</p> })}

@@ -165,7 +165,7 @@ fn provider_row(provider: Provider) -> AnyView {
             </td>
             <td class="tight">{kind_name(provider.kind)}</td>
             <td>{state_badges(&provider)} {failing}</td>
-            <td class="table-end nums">{format::count(provider.users)}</td>
+            <td class="table-end tight">{format::count(provider.users)}</td>
             <td class="tight"><TimeAgoOr at=provider.health.last_contact_at /></td>
         </tr>
     }

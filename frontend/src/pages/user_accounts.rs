@@ -36,7 +36,7 @@ pub(super) fn ways_in(user: &User) -> AnyView {
         .collect_view();
     let none = !user.has_password && user.identities.is_empty();
     view! {
-        <span class="row">
+        <span class="row ways">
             {password} {others} {none.then(|| view! { <span class="faint">{words.accounts_none}</span> })}
         </span>
     }

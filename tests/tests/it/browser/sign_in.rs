@@ -181,7 +181,7 @@ async fn members_are_found_and_where_roles_come_from_is_said() {
     b.click_text_in("//*[@role='tablist']", "People with access").await;
     assert_eq!(b.path().await, page(environment, "/members?tab=people"));
     b.see("[role=row]", "Member, own membership").await;
-    b.see("[role=row]", "global administrator").await;
+    b.see("[role=row]", "Global administrator").await;
     b.assert_no_errors(EXPECTED).await;
 }
 
