@@ -132,3 +132,19 @@ CREATE FUNCTION directory_grace() RETURNS interval LANGUAGE sql STABLE AS $$
     SELECT make_interval(mins => coalesce(
         (SELECT (value #>> '{}')::integer FROM settings WHERE key = 'directory_grace_minutes'), 720))
 $$;
+
+-- The accounts at providers that count now, and until when if nobody hears of them again. What a
+-- person has through one that is not here, sessions and roles, does not count.
+CREATE VIEW live_identities AS
+    SELECT i.user_id, i.provider_id, i.principal_id,
+        CASE WHEN i.pushed THEN NULL ELSE i.refreshed_at + directory_grace() END AS until
+    FROM identities i JOIN identity_providers p ON p.id = i.provider_id
+    WHERE p.enabled AND i.refused IS NULL
+        AND (i.pushed OR i.refreshed_at + directory_grace() > now());
+
+-- The accounts at providers that somebody can use now, by a session or a key: those are refreshed.
+CREATE VIEW identities_in_use AS
+    SELECT i.* FROM identities i
+    WHERE EXISTS (SELECT FROM sessions s WHERE s.user_id = i.user_id AND s.expires_at > now())
+        OR EXISTS (SELECT FROM api_keys k WHERE k.user_id = i.user_id
+            AND (k.expires_at IS NULL OR k.expires_at > now()));

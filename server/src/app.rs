@@ -35,6 +35,7 @@ use crate::{
     extract,
     hosts::{self, Hosts},
     openapi, operations,
+    providers::{self, Providers},
     secrets::{self, Cipher, CipherError},
     settings, stacks, users, web,
 };
@@ -70,6 +71,8 @@ pub struct AppState {
     pub cattle: Cattle,
     /// The hosts, and what is on them.
     pub hosts: Hosts,
+    /// The connections to identity providers.
+    pub providers: Providers,
     /// The projects of stacks, as they were read.
     pub projects: stacks::Projects,
     /// Prometheus metrics.
@@ -90,6 +93,7 @@ impl App {
             events: Bus::new(db.clone()),
             cattle: Cattle::default(),
             hosts: Hosts::new(),
+            providers: Providers::default(),
             projects: stacks::Projects::default(),
             openapi: openapi::document(),
             started_at: OffsetDateTime::now_utc(),
@@ -107,6 +111,7 @@ impl App {
         clusters::start(self);
         tokio::spawn(environments::finish_removals(self.clone()));
         catalog::start(self);
+        providers::start(self);
         let app = self.clone();
         tokio::spawn(async move {
             let identities = app.identities.clone();
@@ -154,6 +159,7 @@ impl AppState {
 
     async fn sweep(&self) -> sqlx::Result<()> {
         auth::sweep(&self.db).await?;
+        providers::sweep(&self.db).await?;
         crate::idempotency::store::sweep(&self.db).await?;
         Ok(())
     }
@@ -164,6 +170,7 @@ pub fn api_router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(auth::router())
         .merge(users::router())
+        .merge(providers::router())
         .merge(environments::router())
         .merge(events::router())
         .merge(audit::router())

@@ -116,6 +116,8 @@ async fn admit(
         Needs::Account => Ok(()),
         Needs::Admin if caller.is_admin() => Ok(()),
         Needs::Admin => Err(Error::forbidden("Only an administrator may do this.")),
+        Needs::InAny(permission) if caller.may_anywhere(permission) => Ok(()),
+        Needs::InAny(_) => Err(Error::forbidden("Only owners of an environment may do this.")),
         Needs::In(permission) => {
             let id = params
                 .iter()
@@ -244,12 +246,12 @@ async fn record(
     if caller.is_none() && note.actor.is_none() {
         return;
     }
-    let outcome = match status.as_u16() {
+    let outcome = note.outcome.unwrap_or(match status.as_u16() {
         // 101: a WebSocket.
         101 | 200..=399 => AuditOutcome::Success,
         401 | 403 | 429 => AuditOutcome::Denied,
         _ => AuditOutcome::Failure,
-    };
+    });
     let mut detail = note.detail;
     if let Some(code) = code {
         detail.insert("code".into(), code.into());

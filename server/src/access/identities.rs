@@ -18,7 +18,10 @@ use tokio::sync::watch;
 use tower_sessions::session::Id as SessionId;
 use uuid::Uuid;
 
-use super::{permits, store};
+use super::{
+    permits,
+    store::{self, Way},
+};
 use crate::{auth::SessionStore, error::Result};
 
 const LONGEST: Duration = Duration::from_secs(60);
@@ -72,6 +75,17 @@ pub struct Caller {
     pub credential: Credential,
     /// When the credential ends.
     pub expires_at: Option<OffsetDateTime>,
+    /// When what the caller has through an identity provider stops counting, if the provider does
+    /// not tell of them again until then: the time to look anew.
+    pub(super) recheck_at: Option<OffsetDateTime>,
+}
+
+impl Caller {
+    /// Whether what is known of the caller still holds by the clock.
+    fn holds(&self) -> bool {
+        let now = OffsetDateTime::now_utc();
+        [self.expires_at, self.recheck_at].into_iter().flatten().all(|end| end > now)
+    }
 }
 
 /// The cache, and the word that it changed.
@@ -140,7 +154,7 @@ impl Identities {
     ) -> Result<Option<Caller>> {
         if let Some((at, caller)) = read(&self.cache).get(&credential)
             && at.elapsed() < LONGEST
-            && caller.expires_at.is_none_or(|end| end > OffsetDateTime::now_utc())
+            && caller.holds()
         {
             return Ok(Some(caller.clone()));
         }
@@ -165,12 +179,13 @@ impl Identities {
         credential: &Credential,
         address: Option<&str>,
     ) -> Result<Option<Caller>> {
-        let (user_id, scope, api_key_id, expires_at) = match credential {
+        let (user_id, way, scope, api_key_id, expires_at) = match credential {
             Credential::Session(id) => {
-                let Some((user_id, expires_at)) = self.sessions.user(id).await? else {
+                let Some(owner) = self.sessions.owner(id).await? else {
                     return Ok(None);
                 };
-                (user_id, Scope::default(), None, Some(expires_at))
+                let way = owner.provider_id.map_or(Way::Password, Way::Provider);
+                (owner.user_id, way, Scope::default(), None, Some(owner.expires_at))
             }
             Credential::ApiKey(hash) => {
                 let Some(key) = store::api_key(&self.db, hash).await? else {
@@ -180,10 +195,10 @@ impl Identities {
                     store::touch_api_key(&self.db, key.id, address).await?;
                 }
                 let scope = Scope { environment_id: key.environment_id, role: key.role };
-                (key.user_id, scope, Some(key.id), key.expires_at)
+                (key.user_id, Way::Any, scope, Some(key.id), key.expires_at)
             }
         };
-        Ok(store::active_user(&self.db, user_id).await?.map(|user| Caller {
+        Ok(store::active_user(&self.db, user_id, way).await?.map(|user| Caller {
             user_id: user.id,
             login: user.login.into(),
             display_name: user.display_name.into(),
@@ -193,6 +208,7 @@ impl Identities {
             api_key_id,
             credential: credential.clone(),
             expires_at,
+            recheck_at: user.recheck_at,
         }))
     }
 
@@ -210,19 +226,33 @@ impl Identities {
         let mut generation = self.generation.subscribe();
         generation.mark_unchanged();
         loop {
-            match self.identify(caller.credential.clone(), None).await {
-                Ok(Some(now)) if may(&now) => {}
+            let wait = match self.identify(caller.credential.clone(), None).await {
+                Ok(Some(now)) if may(&now) => until_recheck(&now),
                 // The database is away: keep the last known answer.
-                Err(error) => tracing::debug!(%error, "cannot check access again"),
+                Err(error) => {
+                    tracing::debug!(%error, "cannot check access again");
+                    LONGEST
+                }
                 Ok(_) => return,
-            }
-            let recheck = tokio::time::sleep(LONGEST);
+            };
+            let recheck = tokio::time::sleep(wait);
             tokio::select! {
                 changed = generation.changed() => if changed.is_err() { return },
                 () = recheck => {}
             }
         }
     }
+}
+
+/// How long what is known of a caller may be used.
+fn until_recheck(caller: &Caller) -> Duration {
+    [caller.expires_at, caller.recheck_at]
+        .into_iter()
+        .flatten()
+        .map(|at| (at - OffsetDateTime::now_utc()).max(time::Duration::ZERO).unsigned_abs())
+        .fold(LONGEST, Duration::min)
+        // Not in a circle, where the clocks of server and database differ a little.
+        .max(Duration::from_millis(500))
 }
 
 // A poisoned lock only means that another thread panicked between two map operations, each of

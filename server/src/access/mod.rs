@@ -84,6 +84,17 @@ impl Caller {
         Some(self.scope.role.map_or(own, |limit| own.min(limit)))
     }
 
+    /// Whether the caller has this permission in some environment.
+    pub fn may_anywhere(&self, permission: Permission) -> bool {
+        let within =
+            |role: Role| permits(self.scope.role.map_or(role, |l| role.min(l)), permission);
+        match (self.global_role, self.scope.environment_id) {
+            (_, Some(only)) => self.role_in(only).is_some_and(|role| permits(role, permission)),
+            (GlobalRole::Admin, None) => within(Role::Owner),
+            (GlobalRole::User, None) => self.roles.values().any(|role| within(*role)),
+        }
+    }
+
     /// Whether the caller acts as a global administrator: a scoped key never does.
     pub fn is_admin(&self) -> bool {
         self.global_role == GlobalRole::Admin && !self.scope.is_limited()

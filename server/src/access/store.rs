@@ -3,6 +3,7 @@
 use drover_api::{GlobalRole, Role};
 use sqlx::PgPool;
 use std::collections::HashMap;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// An active user with the roles that reach them.
@@ -12,13 +13,28 @@ pub(super) struct UserRow {
     pub display_name: String,
     pub global_role: GlobalRole,
     pub roles: HashMap<Uuid, Role>,
+    /// When what came from an identity provider stops counting, the earliest.
+    pub recheck_at: Option<OffsetDateTime>,
 }
 
-/// The user, if there is one and they are active.
-pub(super) async fn active_user(db: &PgPool, id: Uuid) -> sqlx::Result<Option<UserRow>> {
+/// How a user has come in: that way must still be open to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By the password of a local account.
+    Password,
+    /// Through this identity provider.
+    Provider(Uuid),
+    /// By either: for API keys.
+    Any,
+}
+
+/// The user, if there is one, they are active, and the way that they came in is open to them.
+/// Groups of a provider count only while their account there does.
+pub(super) async fn active_user(db: &PgPool, id: Uuid, way: Way) -> sqlx::Result<Option<UserRow>> {
     let Some(user) = sqlx::query!(
-        r#"SELECT login::text AS "login!", display_name, global_role FROM users
-           WHERE id = $1 AND state = 'active'"#,
+        r#"SELECT login::text AS "login!", display_name, global_role,
+               password_hash IS NOT NULL AS "has_password!"
+           FROM users WHERE id = $1 AND state = 'active'"#,
         id
     )
     .fetch_optional(db)
@@ -26,10 +42,26 @@ pub(super) async fn active_user(db: &PgPool, id: Uuid) -> sqlx::Result<Option<Us
     else {
         return Ok(None);
     };
+    let live =
+        sqlx::query!("SELECT provider_id, until FROM live_identities WHERE user_id = $1", id)
+            .fetch_all(db)
+            .await?;
+    let providers: Vec<Uuid> = live.iter().filter_map(|row| row.provider_id).collect();
+    let is_open = match way {
+        Way::Password => user.has_password,
+        Way::Provider(provider) => providers.contains(&provider),
+        Way::Any => user.has_password || !providers.is_empty(),
+    };
+    if !is_open {
+        return Ok(None);
+    }
     let members = sqlx::query!(
         "SELECT m.environment_id, m.role FROM environment_members m
-         JOIN user_principals p USING (principal_id) WHERE p.user_id = $1",
-        id
+         JOIN user_principals u USING (principal_id)
+         JOIN principals p ON p.id = m.principal_id
+         WHERE u.user_id = $1 AND (p.provider_id IS NULL OR p.provider_id = ANY ($2))",
+        id,
+        &providers
     )
     .fetch_all(db)
     .await?;
@@ -48,6 +80,7 @@ pub(super) async fn active_user(db: &PgPool, id: Uuid) -> sqlx::Result<Option<Us
         display_name: user.display_name,
         global_role: GlobalRole::parse(&user.global_role).unwrap_or(GlobalRole::User),
         roles,
+        recheck_at: live.iter().filter_map(|row| row.until).min(),
     }))
 }
 

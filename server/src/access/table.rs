@@ -23,6 +23,8 @@ pub enum Needs {
     Admin,
     /// This permission in the environment that the path names.
     In(Permission),
+    /// This permission in some environment.
+    InAny(Permission),
 }
 
 /// A row of the table.
@@ -92,6 +94,10 @@ pub const RULES: &[Rule] = &[
     // auth
     read("/v1/setup", Public),
     write("POST", "/v1/setup", Public, "setup.complete"),
+    read("/v1/session/providers", Public),
+    read("/v1/sign-in/{provider_id}", Public),
+    write("GET", "/v1/sign-in/{provider_id}/callback", Public, "session.create"),
+    write("POST", "/v1/sign-in/{provider_id}/back-channel-logout", Public, "session.delete"),
     read("/v1/session", SignedIn),
     write("POST", "/v1/session", Public, "session.create"),
     write("DELETE", "/v1/session", Account, "session.delete"),
@@ -108,13 +114,26 @@ pub const RULES: &[Rule] = &[
     read("/v1/users/{user_id}", Admin),
     write("PATCH", "/v1/users/{user_id}", Admin, "user.update"),
     write("DELETE", "/v1/users/{user_id}", Admin, "user.delete"),
-    read("/v1/principals", SignedIn),
+    write("POST", "/v1/users/{user_id}/refresh", Admin, "user.refresh"),
+    write("POST", "/v1/users/{user_id}/link", Admin, "user.link"),
+    write("DELETE", "/v1/users/{user_id}/identities/{provider_id}", Admin, "user.unlink"),
+    read("/v1/principals", InAny(ManageEnvironment)),
+    // identity providers
+    read("/v1/identity-providers", Admin),
+    write("POST", "/v1/identity-providers", Admin, "identity_provider.create"),
+    read("/v1/identity-providers/{provider_id}", Admin),
+    write("PATCH", "/v1/identity-providers/{provider_id}", Admin, "identity_provider.update"),
+    write("DELETE", "/v1/identity-providers/{provider_id}", Admin, "identity_provider.delete"),
+    write("POST", "/v1/identity-providers/{provider_id}/test", Admin, "identity_provider.test"),
+    write("POST", "/v1/identity-providers/{provider_id}/test-sign-in", Admin, "identity_provider.test"),
+    write("POST", "/v1/identity-providers/{provider_id}/refresh", Admin, "identity_provider.refresh"),
     // environments
     read("/v1/environments", SignedIn),
     write("POST", "/v1/environments", Admin, "environment.create"),
     read("/v1/environments/{environment_id}", In(View)),
     write("PATCH", "/v1/environments/{environment_id}", In(ManageEnvironment), "environment.update"),
     read("/v1/environments/{environment_id}/members", In(View)),
+    read("/v1/environments/{environment_id}/people", In(View)),
     write("PUT", "/v1/environments/{environment_id}/members", In(ManageEnvironment), "member.set"),
     write("DELETE", "/v1/environments/{environment_id}/members/{principal_id}", In(ManageEnvironment), "member.remove"),
     read("/v1/environments/{environment_id}/overview", In(View)),

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use drover_api::AuditOutcome;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -21,6 +22,7 @@ pub struct Noted {
     pub(crate) target_id: Option<String>,
     pub(crate) target_name: Option<String>,
     pub(crate) detail: Map<String, Value>,
+    pub(crate) outcome: Option<AuditOutcome>,
 }
 
 impl Note {
@@ -32,6 +34,11 @@ impl Note {
     pub fn actor(&self, id: Option<Uuid>, login: &str) {
         let login: String = login.chars().take(64).collect();
         self.with(|noted| (noted.actor_id, noted.actor) = (id, Some(login)));
+    }
+
+    /// How it ended, where the answer's status does not say (redirections).
+    pub fn outcome(&self, outcome: AuditOutcome) {
+        self.with(|noted| noted.outcome = Some(outcome));
     }
 
     /// What it was done to, where the path does not say (creations).

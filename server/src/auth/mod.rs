@@ -1,6 +1,8 @@
-//! Signing in: set-up, local accounts, browser sessions, API keys, throttling.
+//! Signing in: set-up, local accounts, the ways in through identity providers, browser sessions,
+//! API keys, throttling.
 
 mod password;
+mod redirect;
 mod routes;
 mod session_store;
 mod setup;
@@ -12,7 +14,7 @@ use tower_sessions::Session;
 
 pub use password::{check_new_password, hash_password};
 pub use routes::router;
-pub use session_store::SessionStore;
+pub use session_store::{SessionOwner, SessionStore};
 pub use setup::announce as announce_setup;
 pub use store::reset_password;
 pub(crate) use store::{end_sessions, sweep};
@@ -25,6 +27,12 @@ pub const API_KEY_PREFIX: &str = "drv_";
 /// The keys of a session's data.
 mod keys {
     pub const USER: &str = "user_id";
+    /// The identity provider that the session came in through.
+    pub const PROVIDER: &str = "provider_id";
+    /// The session's id there.
+    pub const PROVIDER_SESSION: &str = "provider_session";
+    /// The ID token, sealed: a hint for signing out there too.
+    pub const ID_TOKEN: &str = "id_token";
     pub const CSRF: &str = "csrf";
     pub const ADDRESS: &str = "address";
     pub const USER_AGENT: &str = "user_agent";

@@ -8,9 +8,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use drover_api::{
     ApiKey, BrowserSession, ChangePassword, CreateApiKey, CreateUser, CreatedApiKey, FieldError,
     GlobalRole, List, Session as SessionAnswer, SessionUser, SetupRequest, SetupState,
-    SignInRequest, Topic,
+    SignInRequest, SignedOut, Topic,
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tower_sessions::Session;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -25,6 +25,10 @@ use crate::{
     audit::Note,
     error::{Error, Result},
     extract::{Json, Path},
+    providers::{
+        Door, ProviderSession,
+        sign_in::{self, Refused},
+    },
     users,
 };
 
@@ -38,6 +42,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(end_one_session))
         .routes(routes!(list_api_keys, create_api_key))
         .routes(routes!(delete_api_key))
+        .merge(super::redirect::router())
 }
 
 /// Tell whether the first administrator is still to be made
@@ -85,12 +90,14 @@ async fn complete_setup(
     tx.commit().await?;
     note.actor(Some(user.id), &user.login);
     note.target(user.id, &user.login);
-    let answer = open_session(&app, &session, user.id, address, &headers).await?;
+    let answer = open_session(&app, &session, user.id, None, address, &headers).await?;
     app.events.updated(Topic::User, None, user.id).await;
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
-/// Sign in with a local account
+/// Sign in with login and password
+///
+/// Of a local account, or with `provider_id` of an account in that directory.
 #[utoipa::path(post, path = "/v1/session", tag = "session", request_body = SignInRequest,
     responses((status = 200, body = SessionAnswer)))]
 async fn sign_in(
@@ -102,31 +109,71 @@ async fn sign_in(
     Json(input): Json<SignInRequest>,
 ) -> Result<Json<SessionAnswer>> {
     note.actor(None, &input.login);
-    throttle::check(&app.db, &input.login, address).await?;
-    let account = store::account(&app.db, &input.login).await?;
+    // Guesses are counted for each directory apart: the same login is somebody else there.
+    let account = match input.provider_id {
+        Some(provider) => format!("{provider}:{}", input.login.trim()),
+        None => input.login.clone(),
+    };
+    throttle::check(&app.db, &account, address).await?;
+    let password = SecretString::from(input.password);
+    let proved = match input.provider_id {
+        Some(provider) => sign_in::with_password(&app, provider, &input.login, password, &note)
+            .await
+            .map(|signed_in| (signed_in.user_id, Some(Via::new(signed_in.provider_id, None)))),
+        None => local(&app, &input.login, password).await.map(|user_id| (user_id, None)),
+    };
+    let (user_id, via) = match proved {
+        Ok(proved) => proved,
+        Err(refused) => {
+            if refused.is_guess {
+                throttle::failed(&app.db, &account, address).await?;
+            }
+            return Err(refused.error);
+        }
+    };
+    throttle::succeeded(&app.db, &account, address).await?;
+    store::note_sign_in(&app.db, user_id).await?;
+    let answer = open_session(&app, &session, user_id, via, address, &headers).await?;
+    note.actor(Some(user_id), &answer.user.login);
+    Ok(Json(answer))
+}
+
+/// The user with this login and password of Drover's own.
+async fn local(app: &App, login: &str, password: SecretString) -> Result<Uuid, Refused> {
+    let account = store::account(&app.db, login).await?;
     let hash =
         account.as_ref().filter(|account| account.active).and_then(|a| a.password_hash.clone());
-    let right = password::verify_password(SecretString::from(input.password), hash).await?;
-    let Some(account) = account.filter(|_| right) else {
-        throttle::failed(&app.db, &input.login, address).await?;
+    let right = password::verify_password(password, hash).await?;
+    let account = account.filter(|_| right).ok_or_else(|| Refused {
         // The same words for every reason, so that they do not tell which logins exist.
-        return Err(Error::new(
+        error: Error::new(
             StatusCode::UNAUTHORIZED,
             "wrong_credentials",
             "There is no active account with this login and password.",
-        ));
-    };
-    throttle::succeeded(&app.db, &account.login, address).await?;
-    store::note_sign_in(&app.db, account.id).await?;
-    note.actor(Some(account.id), &account.login);
-    Ok(Json(open_session(&app, &session, account.id, address, &headers).await?))
+        ),
+        is_guess: true,
+    })?;
+    Ok(account.id)
+}
+
+/// Through which provider a session comes in.
+pub(super) struct Via {
+    provider_id: Uuid,
+    session: Option<ProviderSession>,
+}
+
+impl Via {
+    pub(super) fn new(provider_id: Uuid, session: Option<ProviderSession>) -> Self {
+        Self { provider_id, session }
+    }
 }
 
 /// Starts a new session (never goes on with one from before the sign-in).
-async fn open_session(
+pub(super) async fn open_session(
     app: &App,
     session: &Session,
     user_id: Uuid,
+    via: Option<Via>,
     address: std::net::IpAddr,
     headers: &HeaderMap,
 ) -> Result<SessionAnswer> {
@@ -145,6 +192,18 @@ async fn open_session(
         app.access_changed_quietly().await;
     }
     session.insert(keys::USER, user_id).await.map_err(session_error)?;
+    if let Some(via) = via {
+        session.insert(keys::PROVIDER, via.provider_id).await.map_err(session_error)?;
+        let ProviderSession { id, id_token } = via.session.unwrap_or_default();
+        if let Some(id) = id {
+            session.insert(keys::PROVIDER_SESSION, id).await.map_err(session_error)?;
+        }
+        if let Some(token) = id_token {
+            let sealed = app.cipher.seal(token.0.expose_secret().as_bytes());
+            let sealed = URL_SAFE_NO_PAD.encode(sealed);
+            session.insert(keys::ID_TOKEN, sealed).await.map_err(session_error)?;
+        }
+    }
     session.insert(keys::CSRF, &csrf).await.map_err(session_error)?;
     session.insert(keys::ADDRESS, address.to_string()).await.map_err(session_error)?;
     session.insert(keys::USER_AGENT, agent).await.map_err(session_error)?;
@@ -187,12 +246,31 @@ async fn session(caller: Caller, session: Session) -> Result<Json<SessionAnswer>
 }
 
 /// Sign out
+///
+/// Where the identity provider's settings ask for it, the answer says where to send the browser to
+/// sign out there too.
 #[utoipa::path(delete, path = "/v1/session", tag = "session",
-    responses((status = 204, description = "Signed out")))]
-async fn sign_out(State(app): State<App>, session: Session) -> Result<StatusCode> {
+    responses((status = 200, body = SignedOut)))]
+async fn sign_out(State(app): State<App>, session: Session) -> Result<Json<SignedOut>> {
+    let redirect = provider_sign_out(&app, &session).await?;
     session.flush().await.map_err(session_error)?;
     app.access_changed_quietly().await;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(SignedOut { redirect }))
+}
+
+async fn provider_sign_out(app: &App, session: &Session) -> Result<Option<String>> {
+    let Some(id) = session.get::<Uuid>(keys::PROVIDER).await.map_err(session_error)? else {
+        return Ok(None);
+    };
+    let Some(provider) = app.providers.enabled(app, id).await? else { return Ok(None) };
+    let Door::Redirect(door) = provider.connection.door() else { return Ok(None) };
+    let sealed: Option<String> = session.get(keys::ID_TOKEN).await.map_err(session_error)?;
+    let token = sealed
+        .and_then(|sealed| URL_SAFE_NO_PAD.decode(sealed).ok())
+        .and_then(|sealed| app.cipher.open(&sealed).ok())
+        .and_then(|plain| String::from_utf8(plain).ok());
+    let back = format!("{}/sign-in", app.settings.public_url());
+    Ok(door.sign_out_url(token.as_deref(), &back).await)
 }
 
 /// Change the caller's own password

@@ -22,6 +22,17 @@ use super::keys;
 const LONGEST: Duration = Duration::from_secs(60);
 const MOST: usize = 10_000;
 
+/// Whose session it is.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionOwner {
+    /// The user.
+    pub user_id: Uuid,
+    /// The identity provider that it came in through; none: by a password of Drover's own.
+    pub provider_id: Option<Uuid>,
+    /// When it ends.
+    pub expires_at: OffsetDateTime,
+}
+
 /// Sessions in PostgreSQL. Cheap to clone.
 #[derive(Clone)]
 pub struct SessionStore {
@@ -52,14 +63,22 @@ fn user_id(record: &Record) -> Option<Uuid> {
     text(record, keys::USER).parse().ok()
 }
 
+fn provider_id(record: &Record) -> Option<Uuid> {
+    text(record, keys::PROVIDER).parse().ok()
+}
+
+fn provider_session(record: &Record) -> Option<&str> {
+    Some(text(record, keys::PROVIDER_SESSION)).filter(|id| !id.is_empty())
+}
+
 impl SessionStore {
     /// Sessions in this database.
     pub fn new(db: PgPool) -> Self {
         Self { db, cache: Arc::default() }
     }
 
-    /// Whose session it is and when it ends.
-    pub async fn user(&self, id: &Id) -> crate::error::Result<Option<(Uuid, OffsetDateTime)>> {
+    /// Whose session it is, through which provider it came in, and when it ends.
+    pub async fn owner(&self, id: &Id) -> crate::error::Result<Option<SessionOwner>> {
         let record = self.load(id).await.map_err(|error| {
             tracing::warn!(%error, "cannot load a session");
             crate::error::Error::unavailable(
@@ -67,7 +86,13 @@ impl SessionStore {
                 "The database does not answer at the moment. Try again in a few seconds.",
             )
         })?;
-        Ok(record.and_then(|record| Some((user_id(&record)?, record.expiry_date))))
+        Ok(record.and_then(|record| {
+            Some(SessionOwner {
+                user_id: user_id(&record)?,
+                provider_id: provider_id(&record),
+                expires_at: record.expiry_date,
+            })
+        }))
     }
 
     /// Drops the cache: sessions have ended behind its back.
@@ -93,14 +118,17 @@ impl SessionStore {
     async fn insert(&self, record: &Record) -> Result<bool> {
         let data = serde_json::to_value(&record.data).map_err(|e| Error::Encode(e.to_string()))?;
         let inserted = sqlx::query!(
-            "INSERT INTO sessions (id, user_id, data, address, user_agent, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO sessions (id, user_id, data, address, user_agent, expires_at, provider_id,
+                 provider_session)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING",
             row_id(&record.id),
             user_id(record),
             data,
             text(record, keys::ADDRESS),
             text(record, keys::USER_AGENT),
-            record.expiry_date
+            record.expiry_date,
+            provider_id(record),
+            provider_session(record)
         )
         .execute(&self.db)
         .await
@@ -123,12 +151,15 @@ impl Store for SessionStore {
         let data = serde_json::to_value(&record.data).map_err(|e| Error::Encode(e.to_string()))?;
         // A session that has ended meanwhile must not come back: update only.
         let saved = sqlx::query!(
-            "UPDATE sessions SET data = $2, user_id = $3, expires_at = $4, last_seen_at = now()
+            "UPDATE sessions SET data = $2, user_id = $3, expires_at = $4, provider_id = $5,
+                 provider_session = $6, last_seen_at = now()
              WHERE id = $1",
             row_id(&record.id),
             data,
             user_id(record),
-            record.expiry_date
+            record.expiry_date,
+            provider_id(record),
+            provider_session(record)
         )
         .execute(&self.db)
         .await

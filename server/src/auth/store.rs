@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 pub(super) struct Account {
     pub id: Uuid,
-    pub login: String,
     pub password_hash: Option<String>,
     pub active: bool,
 }
@@ -16,7 +15,7 @@ pub(super) struct Account {
 pub(super) async fn account(db: &PgPool, login: &str) -> sqlx::Result<Option<Account>> {
     sqlx::query_as!(
         Account,
-        r#"SELECT id, login::text AS "login!", password_hash, state = 'active' AS "active!"
+        r#"SELECT id, password_hash, state = 'active' AS "active!"
            FROM users WHERE login = $1::text::citext"#,
         login
     )
@@ -27,7 +26,7 @@ pub(super) async fn account(db: &PgPool, login: &str) -> sqlx::Result<Option<Acc
 pub(super) async fn account_by_id(db: &PgPool, id: Uuid) -> sqlx::Result<Option<Account>> {
     sqlx::query_as!(
         Account,
-        r#"SELECT id, login::text AS "login!", password_hash, state = 'active' AS "active!"
+        r#"SELECT id, password_hash, state = 'active' AS "active!"
            FROM users WHERE id = $1"#,
         id
     )
@@ -69,6 +68,7 @@ pub async fn reset_password(
     .fetch_optional(&mut *tx)
     .await?;
     let Some(user) = user else { return Ok(false) };
+    crate::users::ensure_local_principal(&mut tx, user).await?;
     sqlx::query!("DELETE FROM sessions WHERE user_id = $1", user).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM sign_in_failures WHERE key = 'login:' || lower($1)", login)
         .execute(&mut *tx)

@@ -6,8 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use drover_api::{
-    CreateEnvironment, Environment, EnvironmentState, FieldError, List, Member, Operation,
-    OperationKind, SetMember, Topic, UpdateEnvironment,
+    CreateEnvironment, Environment, EnvironmentPerson, EnvironmentState, FieldError, List, Member,
+    Operation, OperationKind, SetMember, Topic, UpdateEnvironment,
 };
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -21,7 +21,7 @@ use crate::{
     error::{Error, Result, is_unique_violation},
     extract::{IfMatch, Json, ListQuery, Path, Query, SortKey, etag},
     operations::{self, NewOperation},
-    stacks,
+    providers, stacks,
 };
 
 /// The routes of this domain.
@@ -31,6 +31,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(get, update, delete))
         .routes(routes!(list_members, set_member))
         .routes(routes!(remove_member))
+        .routes(routes!(list_people))
         .merge(super::overview::router())
 }
 
@@ -271,7 +272,36 @@ async fn list_members(
         .map(Json)
 }
 
+/// List the people who have access, and where their roles come from
+///
+/// Members, people in groups that are members, and global administrators: those who could do
+/// something now. The strongest of a person's roles counts.
+#[utoipa::path(get, path = "/v1/environments/{environment_id}/people", tag = "members",
+    params(("environment_id" = Uuid, Path), ListQuery),
+    responses((status = 200, body = List<EnvironmentPerson>)))]
+async fn list_people(
+    State(app): State<App>,
+    access: EnvironmentAccess,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<List<EnvironmentPerson>>> {
+    let people = store::people(&app.db, access.id).await?;
+    query
+        .page(
+            people,
+            &["name", "role"],
+            "name",
+            |person| format!("{} {}", person.display_name, person.login),
+            |person, field| match field {
+                "role" => SortKey::Number(-(person.role as i64)),
+                _ => SortKey::text(&person.display_name),
+            },
+        )
+        .map(Json)
+}
+
 /// Add a member or change its role
+///
+/// A user or group of an identity provider that nobody has seen here yet is looked up there.
 #[utoipa::path(put, path = "/v1/environments/{environment_id}/members", tag = "members",
     request_body = SetMember, params(("environment_id" = Uuid, Path)),
     responses((status = 204, description = "Set")))]
@@ -283,7 +313,9 @@ async fn set_member(
 ) -> Result<StatusCode> {
     note.target(&input.principal_id, &input.principal_id);
     note.detail("role", input.role.as_str());
-    if !store::set_member(&app.db, access.id, &input.principal_id, input.role).await? {
+    if !providers::learn(&app, &input.principal_id).await?
+        || !store::set_member(&app.db, access.id, &input.principal_id, input.role).await?
+    {
         return Err(Error::invalid_field("principal_id", "There is no such user or group."));
     }
     app.access_changed(Topic::Environment, Some(access.id), access.id).await;

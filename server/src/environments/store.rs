@@ -1,7 +1,8 @@
 //! The tables of environments and members.
 
 use drover_api::{
-    ClusterKind, Environment, EnvironmentState, Member, Role, Timestamp, UpdateEnvironment,
+    ClusterKind, Environment, EnvironmentPerson, EnvironmentState, Member, Role, RoleSource,
+    Timestamp, UpdateEnvironment,
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -166,6 +167,72 @@ pub(super) async fn members(db: &PgPool, id: Uuid) -> sqlx::Result<Vec<Member>> 
             created_at: Timestamp(row.created_at),
         })
         .collect())
+}
+
+/// Who has access now, with all the roles that reach them, the strongest first.
+pub(super) async fn people(db: &PgPool, id: Uuid) -> sqlx::Result<Vec<EnvironmentPerson>> {
+    let rows = sqlx::query!(
+        r#"WITH sources AS (
+               SELECT u.user_id, m.role, m.principal_id
+               FROM environment_members m JOIN user_principals u USING (principal_id)
+               JOIN principals p ON p.id = m.principal_id
+               WHERE m.environment_id = $1
+                   AND (p.provider_id IS NULL OR EXISTS (SELECT FROM live_identities l
+                       WHERE l.user_id = u.user_id AND l.provider_id = p.provider_id))
+               UNION
+               SELECT id, 'owner', NULL FROM users WHERE global_role = 'admin')
+           SELECT u.id AS user_id, u.login::text AS "login!", u.display_name, s.role AS "role!",
+               p.id AS "principal_id?", p.kind AS "kind?", p.provider AS "provider?",
+               p.provider_id, i.name::text AS "provider_name?", p.name AS "name?",
+               p.login AS principal_login, p.detail
+           FROM sources s JOIN users u ON u.id = s.user_id
+           LEFT JOIN principals p ON p.id = s.principal_id
+           LEFT JOIN identity_providers i ON i.id = p.provider_id
+           WHERE u.state = 'active' AND (u.password_hash IS NOT NULL
+               OR EXISTS (SELECT FROM live_identities l WHERE l.user_id = u.id))
+           ORDER BY u.id, p.name NULLS FIRST"#,
+        id
+    )
+    .fetch_all(db)
+    .await?;
+    let mut people: Vec<EnvironmentPerson> = Vec::new();
+    for row in rows {
+        let role = Role::parse(&row.role).unwrap_or(Role::Readonly);
+        let principal = match (row.principal_id, row.kind, row.provider, row.name) {
+            (Some(id), Some(kind), Some(provider), Some(name)) => Some(
+                PrincipalRow {
+                    id,
+                    kind,
+                    provider,
+                    provider_id: row.provider_id,
+                    provider_name: row.provider_name,
+                    name,
+                    login: row.principal_login,
+                    detail: row.detail,
+                }
+                .into(),
+            ),
+            _ => None,
+        };
+        let source = RoleSource { role, principal };
+        match people.last_mut().filter(|person| person.user_id == row.user_id) {
+            Some(person) => {
+                person.role = person.role.max(role);
+                person.sources.push(source);
+            }
+            None => people.push(EnvironmentPerson {
+                user_id: row.user_id,
+                login: row.login,
+                display_name: row.display_name,
+                role,
+                sources: vec![source],
+            }),
+        }
+    }
+    for person in &mut people {
+        person.sources.sort_by_key(|source| std::cmp::Reverse(source.role));
+    }
+    Ok(people)
 }
 
 /// Adds a member or changes its role; false when there is no such principal.

@@ -120,7 +120,7 @@ async fn visible(app: &App, caller: &Caller, event: &Event, only: Option<Uuid>) 
     match event.environment_id {
         Some(id) => only.is_none_or(|only| only == id) && now.role_in(id).is_some(),
         None => match event.topic {
-            Topic::User | Topic::Setting => now.is_admin(),
+            Topic::User | Topic::Setting | Topic::Provider => now.is_admin(),
             _ => true,
         },
     }

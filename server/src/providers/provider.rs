@@ -64,7 +64,7 @@ pub trait RedirectDoor: Send + Sync {
     async fn finish(
         &self,
         attempt: &Attempt,
-        code: &str,
+        callback: &Callback,
         steps: &mut Steps,
     ) -> Result<Person, ProviderError>;
 
@@ -92,6 +92,16 @@ pub struct Attempt {
     pub pkce_verifier: String,
     /// Where the provider sends the browser back to.
     pub redirect_uri: String,
+}
+
+/// What the browser brings back from the provider.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct Callback {
+    /// Stands for the sign-in, once.
+    pub code: String,
+    /// Who says so (RFC 9207): a code of one provider is not taken to another.
+    #[serde(default)]
+    pub iss: Option<String>,
 }
 
 /// Whose sessions end by a logout token.
@@ -139,7 +149,7 @@ impl PartialEq for Credential {
 impl Eq for Credential {}
 
 /// A session at an OpenID provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProviderSession {
     /// `sid`.
     pub id: Option<String>,
@@ -318,9 +328,34 @@ impl Steps {
         self.push(step, false, message.into(), detail);
     }
 
+    /// Notes how a step has gone, and hands its result on.
+    ///
+    /// # Errors
+    /// That of `result`.
+    pub fn note<T>(
+        &mut self,
+        step: TestStepKind,
+        result: Result<T, ProviderError>,
+        message: impl FnOnce(&T) -> String,
+    ) -> Result<T, ProviderError> {
+        match &result {
+            Ok(found) => self.ok(step, message(found)),
+            Err(error) => self.failed(step, error.to_string(), None),
+        }
+        result
+    }
+
     /// Begins the clock of the first step.
     pub fn begin() -> Self {
         Self { done: Vec::new(), began: Some(Instant::now()) }
+    }
+
+    /// Makes sure that what ended it all is noted: adapters note the steps that they know of.
+    pub fn close(&mut self, error: &ProviderError) {
+        if !self.has_failed() {
+            let step = self.done.last().map_or(TestStepKind::Connection, |step| step.step);
+            self.failed(step, error.to_string(), None);
+        }
     }
 
     /// All that was noted.

@@ -1,9 +1,11 @@
 //! Users and principals.
 
+mod link;
 mod model;
 mod routes;
 mod store;
 
 pub use model::{NewUser, PrincipalRow, validate};
 pub use routes::router;
-pub use store::{get, insert};
+pub(crate) use store::ensure_local_principal;
+pub use store::{get, has_principal, insert, known_principals};

@@ -1,15 +1,14 @@
-//! Users, for administrators; principals, for whoever adds members.
+//! Users, for administrators.
 
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
 };
-use drover_api::{CreateUser, List, Principal, Topic, UpdateUser, User, UserState};
-use serde::Deserialize;
+use drover_api::{CreateUser, List, Topic, UpdateUser, User, UserState};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{model, store};
+use super::{link, model, store};
 use crate::{
     access::Caller,
     app::App,
@@ -24,12 +23,13 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, update, delete))
-        .routes(routes!(search_principals))
+        .merge(link::router())
 }
 
 /// List users
 ///
 /// Sort by `login`, `display_name`, `created_at`, `last_sign_in_at`, `state` or `global_role`.
+/// The groups of their accounts at identity providers are told of single users only.
 #[utoipa::path(get, path = "/v1/users", tag = "users", params(ListQuery),
     responses((status = 200, body = List<User>)))]
 async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<Json<List<User>>> {
@@ -159,7 +159,7 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn keep_an_admin(tx: &mut sqlx::PgConnection) -> Result<()> {
+pub(super) async fn keep_an_admin(tx: &mut sqlx::PgConnection) -> Result<()> {
     if store::has_active_admin(tx).await? {
         return Ok(());
     }
@@ -167,26 +167,4 @@ async fn keep_an_admin(tx: &mut sqlx::PgConnection) -> Result<()> {
         "last_admin",
         "This is the last active administrator. Make another one first.",
     ))
-}
-
-/// What to look for.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-struct PrincipalQuery {
-    /// Part of a name or login.
-    #[serde(default)]
-    q: String,
-}
-
-/// Search users and groups
-///
-/// To add them as members; at most 50.
-#[utoipa::path(get, path = "/v1/principals", tag = "users", params(PrincipalQuery),
-    responses((status = 200, body = List<Principal>)))]
-async fn search_principals(
-    State(app): State<App>,
-    _: Caller,
-    Query(query): Query<PrincipalQuery>,
-) -> Result<Json<List<Principal>>> {
-    Ok(Json(List::whole(store::principals(&app.db, query.q.trim(), 50).await?)))
 }

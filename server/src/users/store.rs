@@ -1,10 +1,13 @@
 //! The tables of users and principals.
 
-use drover_api::{GlobalRole, Principal, Timestamp, UpdateUser, User, UserState};
+use std::collections::HashMap;
+
+use drover_api::{GlobalRole, Identity, Principal, Timestamp, UpdateUser, User, UserState};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::model::{NewUser, PrincipalRow};
+use crate::providers;
 
 fn principal_id(user: Uuid) -> String {
     format!("local_user://{user}")
@@ -77,21 +80,33 @@ async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<User>> {
     )
     .fetch_all(db)
     .await?;
+    let mut identities: HashMap<Uuid, Vec<Identity>> = HashMap::new();
+    for (user, identity) in providers::accounts::identities(db, id).await? {
+        identities.entry(user).or_default().push(identity);
+    }
     Ok(rows
         .into_iter()
-        .map(|row| User {
-            id: row.id,
-            login: row.login,
-            display_name: row.display_name,
-            email: row.email,
-            global_role: GlobalRole::parse(&row.global_role).unwrap_or(GlobalRole::User),
-            state: if row.active { UserState::Active } else { UserState::Inactive },
-            principal_id: principal_id(row.id),
-            has_password: row.has_password,
-            identities: Vec::new(),
-            created_at: Timestamp(row.created_at),
-            last_sign_in_at: row.last_sign_in_at.map(Timestamp),
-            version: row.version,
+        .map(|row| {
+            let identities = identities.remove(&row.id).unwrap_or_default();
+            // Accounts of providers have no local principal, unless they were linked to one.
+            let principal_id = match identities.first() {
+                Some(identity) if !row.has_password => identity.principal_id.clone(),
+                _ => principal_id(row.id),
+            };
+            User {
+                id: row.id,
+                login: row.login,
+                display_name: row.display_name,
+                email: row.email,
+                global_role: GlobalRole::parse(&row.global_role).unwrap_or(GlobalRole::User),
+                state: if row.active { UserState::Active } else { UserState::Inactive },
+                principal_id,
+                has_password: row.has_password,
+                identities,
+                created_at: Timestamp(row.created_at),
+                last_sign_in_at: row.last_sign_in_at.map(Timestamp),
+                version: row.version,
+            }
         })
         .collect())
 }
@@ -134,16 +149,123 @@ pub(super) async fn update(
         principal_id(id),
         change.display_name
     )
+    .execute(&mut *tx)
+    .await?;
+    if password_hash.is_some() {
+        ensure_local_principal(tx, id).await?;
+    }
+    Ok(())
+}
+
+/// Whoever has a password has a local principal, too.
+pub(crate) async fn ensure_local_principal(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
+    let principal = principal_id(id);
+    sqlx::query!(
+        "INSERT INTO principals (id, kind, provider, name, login)
+         SELECT $1, 'user', 'local', display_name, login FROM users WHERE id = $2
+         ON CONFLICT DO NOTHING",
+        principal,
+        id
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO user_principals (user_id, principal_id, source) VALUES ($1, $2, 'own')
+         ON CONFLICT DO NOTHING",
+        id,
+        principal
+    )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Removes the user and the principal that names them, and with it their memberships.
-pub(super) async fn delete(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM principals WHERE id = $1", principal_id(id))
+/// Moves all that a user has, but for the name, to another: accounts at providers, principals,
+/// API keys, a password where the other has none; then removes the user. The sessions end.
+pub(super) async fn merge(tx: &mut PgConnection, from: Uuid, into: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE identities SET user_id = $2 WHERE user_id = $1", from, into)
         .execute(&mut *tx)
         .await?;
+    sqlx::query!(
+        "INSERT INTO user_principals (user_id, principal_id, source, refreshed_at)
+         SELECT $2, principal_id, source, refreshed_at FROM user_principals WHERE user_id = $1
+         ON CONFLICT DO NOTHING",
+        from,
+        into
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!("UPDATE api_keys SET user_id = $2 WHERE user_id = $1", from, into)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!(
+        "UPDATE users u SET password_hash = coalesce(u.password_hash, f.password_hash),
+             global_role = CASE WHEN f.global_role = 'admin' THEN 'admin' ELSE u.global_role END,
+             version = u.version + 1
+         FROM users f WHERE u.id = $2 AND f.id = $1",
+        from,
+        into
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!("DELETE FROM users WHERE id = $1", from).execute(tx).await?;
+    Ok(())
+}
+
+/// The providers at which both users have an account.
+pub(super) async fn common_providers(
+    tx: &mut PgConnection,
+    one: Uuid,
+    other: Uuid,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"SELECT p.name::text AS "name!" FROM identity_providers p
+           JOIN identities a ON a.provider_id = p.id AND a.user_id = $1
+           JOIN identities b ON b.provider_id = p.id AND b.user_id = $2"#,
+        one,
+        other
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Takes an account at a provider away from a user, with the groups that it brought; false when
+/// there is none. Its principal stays: who signs in with it next is another user.
+pub(super) async fn unlink(
+    tx: &mut PgConnection,
+    user: Uuid,
+    provider: Uuid,
+) -> sqlx::Result<bool> {
+    let gone = sqlx::query!(
+        "DELETE FROM identities WHERE user_id = $1 AND provider_id = $2",
+        user,
+        provider
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM user_principals u USING principals p
+         WHERE u.user_id = $1 AND p.id = u.principal_id AND p.provider_id = $2",
+        user,
+        provider
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!("DELETE FROM sessions WHERE user_id = $1 AND provider_id = $2", user, provider)
+        .execute(tx)
+        .await?;
+    Ok(gone.rows_affected() == 1)
+}
+
+/// Removes the user and the principals that name them, and with these their memberships.
+pub(super) async fn delete(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "DELETE FROM principals WHERE id IN
+             (SELECT principal_id FROM user_principals WHERE user_id = $1 AND source = 'own')",
+        id
+    )
+    .execute(&mut *tx)
+    .await?;
     sqlx::query!("DELETE FROM users WHERE id = $1", id).execute(tx).await?;
     Ok(())
 }
@@ -163,21 +285,35 @@ pub(super) async fn has_active_admin(tx: &mut PgConnection) -> sqlx::Result<bool
     .await
 }
 
-/// Known principals whose name, login or id contains `q`: of a provider, of the local accounts, or
-/// of all.
-pub(super) async fn principals(db: &PgPool, q: &str, limit: i64) -> sqlx::Result<Vec<Principal>> {
+/// Known principals of a provider, or of the local accounts, whose name or login contains `text`
+/// or whose id it is.
+pub async fn known_principals(
+    db: &PgPool,
+    text: &str,
+    provider: Option<Uuid>,
+    most: usize,
+) -> sqlx::Result<Vec<Principal>> {
     let rows = sqlx::query_as!(
         PrincipalRow,
         r#"SELECT p.id, p.kind, p.provider, p.provider_id, i.name::text AS "provider_name?", p.name,
                p.login, p.detail
            FROM principals p LEFT JOIN identity_providers i ON i.id = p.provider_id
-           WHERE strpos(lower(p.name), lower($1)) > 0
-               OR strpos(lower(coalesce(p.login, '')), lower($1)) > 0 OR p.id = $1
-           ORDER BY lower(p.name) LIMIT $2"#,
-        q,
-        limit
+           WHERE p.provider_id IS NOT DISTINCT FROM $2
+               AND (strpos(lower(p.name), lower($1)) > 0
+                   OR strpos(lower(coalesce(p.login, '')), lower($1)) > 0 OR p.id = $1)
+           ORDER BY lower(p.name) LIMIT $3"#,
+        text,
+        provider,
+        i64::try_from(most).unwrap_or(i64::MAX)
     )
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(Principal::from).collect())
+}
+
+/// Whether this principal is known.
+pub async fn has_principal(db: &PgPool, id: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM principals WHERE id = $1) AS "known!""#, id)
+        .fetch_one(db)
+        .await
 }

@@ -7,6 +7,7 @@ use axum::{
     http::{Method, header},
     response::{Html, IntoResponse},
 };
+use drover_api::{Permission, Role};
 use serde_json::Value;
 
 use super::Nonce;
@@ -144,12 +145,19 @@ fn needs(method: &str, path: &str) -> String {
         Some(Needs::Account) => "to be signed in; not an API key with a scope".into(),
         Some(Needs::Admin) => "an administrator".into(),
         Some(Needs::In(permission)) => {
-            let weakest = drover_api::Role::ALL
-                .into_iter()
-                .find(|role| crate::access::permits(*role, permission))
-                .map_or("owner", drover_api::Role::as_str);
-            format!("the role {weakest} or a stronger one in the environment")
+            format!("the role {} or a stronger one in the environment", weakest(permission))
+        }
+        Some(Needs::InAny(permission)) => {
+            format!("the role {} or a stronger one in some environment", weakest(permission))
         }
         None => "(not in the access table)".into(),
     }
+}
+
+/// The weakest role that permits something.
+fn weakest(permission: Permission) -> &'static str {
+    Role::ALL
+        .into_iter()
+        .find(|role| crate::access::permits(*role, permission))
+        .map_or("owner", Role::as_str)
 }

@@ -48,6 +48,9 @@ impl Persona {
             Needs::Public | Needs::SignedIn => Expected::Admitted,
             Needs::Account => may(!self.scoped),
             Needs::Admin => may(self.admin && !self.scoped),
+            Needs::InAny(permission) => {
+                may(self.role_in(true).is_some_and(|role| permits(role, permission)))
+            }
             Needs::In(permission) => match self.role_in(own) {
                 Some(role) => may(permits(role, permission)),
                 None => Expected::NotThere,
