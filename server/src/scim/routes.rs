@@ -19,8 +19,8 @@ use super::{
     auth::{Provisioner, TOKEN_PREFIX},
     error::MEDIA_TYPE,
     model::{
-        Group, Meta, Projection, Search, SearchQuery, SearchRequest, User, group_link,
-        member_link, show_group, show_page, show_user,
+        Group, Meta, Projection, Search, SearchQuery, SearchRequest, User, group_link, member_link,
+        show_group, show_page, show_user,
     },
     patch::{self, GroupChange},
     schema::{ENTERPRISE, GROUP, GROUPS, ResourceType, USER, USERS},
@@ -78,11 +78,8 @@ fn resource(
     let mut response = answer(status, &projection.apply(shown));
     tag(&mut response, meta);
     if let Ok(location) = HeaderValue::try_from(meta.location(of, base)) {
-        let name = if status == StatusCode::CREATED {
-            header::LOCATION
-        } else {
-            header::CONTENT_LOCATION
-        };
+        let name =
+            if status == StatusCode::CREATED { header::LOCATION } else { header::CONTENT_LOCATION };
         response.headers_mut().insert(name, location);
     }
     response

@@ -111,8 +111,7 @@ async fn guesses_get_nobody_in_and_cost_time() {
     company.try_sign_in(drover_tests::ADMIN, drover_tests::PASSWORD).await.expect(401);
 
     let refused = company.audit("session.create").await;
-    let reasons: Vec<_> =
-        refused.iter().filter(|entry| entry["outcome"] == "denied").collect();
+    let reasons: Vec<_> = refused.iter().filter(|entry| entry["outcome"] == "denied").collect();
     assert!(reasons.iter().any(|entry| entry["detail"]["reason"].is_string()), "{refused:?}");
     assert_eq!(serde_json::to_value(AuditOutcome::Denied).unwrap(), "denied");
 
@@ -148,8 +147,7 @@ async fn who_leaves_the_group_loses_the_role_and_who_leaves_the_company_everythi
     company.refresh().await;
     until_status(&bob, "/v1/session", 401).await;
     until_status(&key, "/v1/session", 401).await;
-    eventually("the stream ends", SOON, async || events.next().await.is_none().then_some(()))
-        .await;
+    eventually("the stream ends", SOON, async || events.next().await.is_none().then_some(())).await;
     assert_eq!(company.state_of("bob").await, IdentityState::Refused);
     company.try_sign_in("bob", THEIRS).await.problem(401, "wrong_credentials");
     let ended = company.audit("user.access_ended").await;
@@ -186,7 +184,11 @@ async fn a_directory_that_is_away_keeps_what_was_until_the_grace_time_is_over() 
     let environment = format!("/v1/environments/{}", company.environment);
     company.slapd.stop().await;
     company.try_sign_in("bob", THEIRS).await.problem(503, "provider_unavailable");
-    company.admin.post(&format!("{}/refresh", company.provider_path()), json!({})).await.expect(202);
+    company
+        .admin
+        .post(&format!("{}/refresh", company.provider_path()), json!({}))
+        .await
+        .expect(202);
     let failing = eventually("the page says so", SOON, async || {
         let now: Provider = company.admin.get(&company.provider_path()).await.json();
         now.health.error.is_some().then_some(now)
@@ -320,7 +322,8 @@ async fn changed_settings_of_a_provider_that_is_on_wait_for_a_test() {
     assert_eq!(report.steps.last().unwrap().step, TestStepKind::Bind, "{report:?}");
     company.sign_in("alice").await;
     // Settings of another kind are not this provider's.
-    let github = json!({ "config": { "kind": "github", "url": "https://github.com", "client_id": "x" } });
+    let github =
+        json!({ "config": { "kind": "github", "url": "https://github.com", "client_id": "x" } });
     company.admin.patch(&company.provider_path(), github).await.problem(422, "invalid_input");
 }
 
