@@ -39,6 +39,15 @@ fn setting(name: &str) -> String {
         .unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`"))
 }
 
+/// A client of HTTP, without cookies and redirections unless it is told. In this process, the
+/// server's own adapters bring a `reqwest` that wants to be told who does its cryptography.
+pub fn http_client() -> reqwest::ClientBuilder {
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .timeout(Duration::from_secs(60))
+        .redirect(reqwest::redirect::Policy::none())
+}
+
 /// Tries until it gets something, and panics with `what` after `limit`.
 pub async fn eventually<T>(
     what: &str,

@@ -23,7 +23,8 @@ async fn a_group_of_the_directory_works_in_an_environment() {
     // Nobody is locked out by a provider that nobody has tried.
     let on = json!({ "enabled": true });
     admin.patch(&path, &on).await.problem(409, "not_tested");
-    let test = |body| admin.post(&format!("{path}/test"), body);
+    let test_path = format!("{path}/test");
+    let test = |body| admin.post(&test_path, body);
     let probed: TestReport = test(json!({})).await.expect(200).json();
     assert!(!probed.signed_in && probed.steps.iter().all(|step| step.ok), "{probed:?}");
     admin.patch(&path, &on).await.problem(409, "not_tested");
