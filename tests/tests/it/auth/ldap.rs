@@ -432,6 +432,7 @@ async fn certificates_that_nobody_should_trust() {
         ("expired", "ca", "has expired"),
         ("self-signed", "ca", "self-signed"),
         ("misnamed", "ca", "another name"),
+        ("ca", "ca", "an authority's at once"),
     ];
     for (certificate, ca, advice) in cases {
         slapd.stop().await;
