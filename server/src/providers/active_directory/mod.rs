@@ -9,7 +9,10 @@ mod check;
 mod identifiers;
 mod login;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use drover_api::{ActiveDirectoryConfig, TestStepKind};
@@ -308,16 +311,14 @@ impl ActiveDirectory {
         let primary = self.groups_with_primary(person);
         let member = self.has_member(&person.dn);
         let (mut groups, primary) = try_join(self.groups_with(&member), primary).await?;
-        let known: std::collections::HashSet<&str> =
-            groups.iter().map(|group| group.key.as_str()).collect();
-        let more: Vec<_> =
-            primary.into_iter().filter(|group| !known.contains(group.key.as_str())).collect();
-        groups.extend(more);
-        let own: std::collections::HashSet<String> =
-            person.texts("memberOf").map(normal_dn).collect();
+        groups.extend(primary);
+        let mut seen = HashSet::new();
+        groups.retain(|group| seen.insert(group.key.clone()));
+        let own: HashSet<String> = person.texts("memberOf").map(normal_dn).collect();
         let direct = groups.iter().filter(|group| own.contains(&group.key)).count();
         let has_primary = person.number("primaryGroupID").is_some();
-        Ok((groups.clone(), (direct + usize::from(has_primary)).min(groups.len())))
+        let direct = (direct + usize::from(has_primary)).min(groups.len());
+        Ok((groups, direct))
     }
 
     /// The primary group, which has the person in no list of members, and what is above it.
@@ -327,11 +328,15 @@ impl ActiveDirectory {
         let Some(sid) = sid.zip(number).and_then(|(sid, number)| relative_sid(sid, number)) else {
             return Ok(Vec::new());
         };
-        let primary = self.groups_with(&format!("(objectSid={sid})")).await?;
-        if !self.config.nested_groups {
-            return Ok(primary);
+        let mut groups = self.groups_with(&format!("(objectSid={sid})")).await?;
+        if let [primary] = groups.as_slice()
+            && self.config.nested_groups
+        {
+            // Half the company has the same one.
+            let above = self.above.of(primary, self).await?;
+            groups.extend(above.iter().cloned());
         }
-        self.above.climb(primary, self).await
+        Ok(groups)
     }
 
     async fn user_with_id(&self, id: &str) -> Result<Option<Entry>, Trouble> {

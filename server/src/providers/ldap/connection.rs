@@ -293,7 +293,8 @@ impl Directory {
     fn take_kept(&self) -> Option<Open> {
         let mut kept = self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         while let Some(mut open) = kept.pop() {
-            if open.is_usable() {
+            let hangs = self.servers.len() > 1 && self.servers[open.server].is_avoided();
+            if open.is_usable() && !hangs {
                 return Some(open);
             }
         }

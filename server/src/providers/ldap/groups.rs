@@ -3,6 +3,10 @@
 //! The same groups are above most people of a company, so what is above a group is remembered for
 //! some seconds, and asked only once when many people come at the same time. A person's own groups
 //! are never remembered.
+//!
+//! Each group is a question of its own: the answer to one for a whole level would not say which
+//! group is above which, so it could not be remembered. The questions of a level go out together
+//! over one connection, and cost one way there and back.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -62,7 +66,7 @@ pub(crate) trait ReadAbove: Sync {
 
 impl Above {
     /// What is above this group, read now or some seconds ago.
-    async fn of(
+    pub(crate) async fn of(
         &self,
         group: &Group,
         reader: &dyn ReadAbove,
