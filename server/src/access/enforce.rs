@@ -89,8 +89,7 @@ pub async fn enforce(State(app): State<App>, request: Request, next: Next) -> Re
         Err(error) => error.into_response(),
     };
     let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone());
-    let response =
-        if rule.needs == Needs::Provisioner { scim::shape(response) } else { response };
+    let response = if rule.needs == Needs::Provisioner { scim::shape(response) } else { response };
     if let Some(action) = rule.action {
         let ended = (response.status(), code);
         record(&app, action, caller, address, &params, note, request_id, ended).await;

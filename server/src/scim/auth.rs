@@ -45,7 +45,12 @@ fn unauthenticated() -> Error {
 ///
 /// # Errors
 /// 401 without the right token; 403 when the provider is switched off.
-pub async fn admit(app: &App, parts: &Parts, provider: Option<&str>, note: &Note) -> Result<Provisioner> {
+pub async fn admit(
+    app: &App,
+    parts: &Parts,
+    provider: Option<&str>,
+    note: &Note,
+) -> Result<Provisioner> {
     let token = parts
         .headers
         .get(header::AUTHORIZATION)
@@ -55,13 +60,11 @@ pub async fn admit(app: &App, parts: &Parts, provider: Option<&str>, note: &Note
         .map(|(_, token)| token.trim())
         .filter(|token| token.starts_with(TOKEN_PREFIX))
         .ok_or_else(unauthenticated)?;
-    let provider_id: Uuid =
-        provider.and_then(|id| id.parse().ok()).ok_or_else(unauthenticated)?;
+    let provider_id: Uuid = provider.and_then(|id| id.parse().ok()).ok_or_else(unauthenticated)?;
     // The token is looked up by its hash: how long that takes says nothing about it.
     let hash = Sha256::digest(token.as_bytes());
-    let provider = store::provider_by_token(&app.db, provider_id, &hash)
-        .await?
-        .ok_or_else(unauthenticated)?;
+    let provider =
+        store::provider_by_token(&app.db, provider_id, &hash).await?.ok_or_else(unauthenticated)?;
     note.actor(None, &format!("scim: {}", provider.name));
     if !provider.enabled {
         return Err(Error::denied(

@@ -201,8 +201,8 @@ impl PatchPath {
         if !bracketed {
             return Ok(Self { target: of.resolve(text.trim()), element: None });
         }
-        let mut parser = Parser::new(text, Scope::Resource(of))
-            .map_err(|error| invalid_path(error.detail()))?;
+        let mut parser =
+            Parser::new(text, Scope::Resource(of)).map_err(|error| invalid_path(error.detail()))?;
         let name = parser.word();
         let target = of.resolve(name);
         let Target::Attribute { extension, attribute, sub: None } = target else {
@@ -388,9 +388,8 @@ impl<'a> Parser<'a> {
     /// Takes what no operator or bracket ends.
     fn word(&mut self) -> &'a str {
         let rest = self.rest();
-        let end = rest
-            .find(|c: char| c.is_whitespace() || "()[]\"".contains(c))
-            .unwrap_or(rest.len());
+        let end =
+            rest.find(|c: char| c.is_whitespace() || "()[]\"".contains(c)).unwrap_or(rest.len());
         self.at += end;
         &rest[..end]
     }
@@ -547,7 +546,8 @@ impl<'a> Parser<'a> {
         };
         match value {
             Ok(Value::Array(_) | Value::Object(_)) | Err(_) => {
-                Err(self.unexpected("a value: a text in double quotes, a number, true, false or null"))
+                Err(self
+                    .unexpected("a value: a text in double quotes, a number, true, false or null"))
             }
             Ok(value) => {
                 self.at += end;
@@ -729,9 +729,7 @@ mod tests {
     #[test]
     fn filters_are_limited() {
         let refused = |filter: &str| Filter::parse(filter, USERS).is_err();
-        let nested = |depth| {
-            format!("{}userName pr{}", "(".repeat(depth), ")".repeat(depth))
-        };
+        let nested = |depth| format!("{}userName pr{}", "(".repeat(depth), ")".repeat(depth));
         assert!(!refused(&nested(DEEPEST)));
         assert!(refused(&nested(DEEPEST + 1)));
         assert!(refused(&"(".repeat(LONGEST)));
@@ -768,9 +766,12 @@ mod tests {
         ] {
             assert_eq!(links(filter), Ok(Some(vec!["u".to_owned()])), "{filter}");
         }
-        for filter in
-            ["members pr", r#"members ne "u""#, r#"members[not (value eq "u")]"#, r#"members.display eq "x""#]
-        {
+        for filter in [
+            "members pr",
+            r#"members ne "u""#,
+            r#"members[not (value eq "u")]"#,
+            r#"members.display eq "x""#,
+        ] {
             assert_eq!(links(filter), Err("invalidFilter".to_owned()), "{filter}");
         }
     }

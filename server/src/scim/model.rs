@@ -172,7 +172,9 @@ fn member_id(member: Value) -> Result<Uuid> {
             }
             match take(&mut member, "value") {
                 Some(Value::String(id)) => id,
-                _ => return Err(invalid_value("Each of `members` has the id of a user as `value`.")),
+                _ => {
+                    return Err(invalid_value("Each of `members` has the id of a user as `value`."));
+                }
             }
         }
         _ => return Err(invalid_value("Each of `members` is an object with a `value`.")),
@@ -584,7 +586,9 @@ impl Sort {
             return Err(invalid_value("`sortBy` is the name of an attribute."));
         };
         let Target::Attribute { extension, attribute, sub } = target else {
-            return Err(invalid_value(format!("Cannot sort by `{path}`: there is no such attribute.")));
+            return Err(invalid_value(format!(
+                "Cannot sort by `{path}`: there is no such attribute."
+            )));
         };
         let sub = sub.or_else(|| attribute.sub("value"));
         keys.extend(extension.map(|schema| schema.id));
@@ -824,9 +828,12 @@ mod tests {
             assert_eq!((group.members, group.display_name.as_str()), (vec![id], "Ops"));
         }
         assert!(Group::read(body(Value::Null)).unwrap().members.is_empty());
-        for members in
-            [json!([{ "value": "x" }]), json!([{}]), json!(7), json!([{ "value": id, "type": "Group" }])]
-        {
+        for members in [
+            json!([{ "value": "x" }]),
+            json!([{}]),
+            json!(7),
+            json!([{ "value": id, "type": "Group" }]),
+        ] {
             assert_eq!(Group::read(body(members)).unwrap_err().code(), "invalidValue");
         }
     }

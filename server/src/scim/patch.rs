@@ -216,7 +216,10 @@ fn change_single(
 /// Sets or, with null, removes a part of a value.
 fn set_part(object: &mut Value, sub: &'static Attribute, value: Value) -> Result<()> {
     let Value::Object(object) = object else {
-        return Err(invalid_path(format!("There is no `{}` in a value that has no parts.", sub.name)));
+        return Err(invalid_path(format!(
+            "There is no `{}` in a value that has no parts.",
+            sub.name
+        )));
     };
     match normal_one(sub, value)? {
         Some(value) => object.insert(sub.name.into(), value),
@@ -257,7 +260,10 @@ fn change_values(
         }
         (_, None) if element.is_some() => {
             let Some(Value::Object(parts)) = normal_one(attribute, value)? else {
-                return Err(invalid_value(format!("A value of `{}` is an object.", attribute.name)));
+                return Err(invalid_value(format!(
+                    "A value of `{}` is an object.",
+                    attribute.name
+                )));
             };
             if !values.iter().any(meant) {
                 values.push(first(verb, attribute, element)?);
@@ -409,7 +415,9 @@ impl GroupChange {
                 }
             }
             (_, Some(_)) => {
-                return Err(invalid_path("Members are added and removed whole: use the path `members`."));
+                return Err(invalid_path(
+                    "Members are added and removed whole: use the path `members`.",
+                ));
             }
             (Verb::Add, None) => {
                 for id in model::member_ids(value)? {
@@ -476,7 +484,11 @@ mod tests {
         let before = Value::Object(grace().attributes().clone());
         // (operation, pointer to what has changed, its value)
         for (operation, pointer, expected) in [
-            (json!({ "op": "Replace", "path": "active", "value": "False" }), "/active", json!(false)),
+            (
+                json!({ "op": "Replace", "path": "active", "value": "False" }),
+                "/active",
+                json!(false),
+            ),
             (json!({ "op": "replace", "value": { "active": false } }), "/active", json!(false)),
             (json!({ "op": "REPLACE", "path": "active", "value": true }), "/active", json!(true)),
             (
@@ -515,26 +527,53 @@ mod tests {
                 "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
                 Value::Null,
             ),
-            (json!({ "op": "replace", "path": "name", "value": { "givenName": "G" } }),
-                "/name", json!({ "givenName": "G", "familyName": "Hopper" })),
-            (json!({ "op": "remove", "path": "name.givenName" }),
-                "/name", json!({ "familyName": "Hopper" })),
-            (json!({ "op": "remove", "path": "emails[type eq \"work\"]" }),
-                "/emails", json!([{ "value": "g@home.example", "type": "home" }])),
-            (json!({ "op": "remove", "path": "emails", "value": [{ "value": "g@home.example" }] }),
-                "/emails", json!([{ "value": "g@work.example", "type": "work", "primary": true }])),
+            (
+                json!({ "op": "replace", "path": "name", "value": { "givenName": "G" } }),
+                "/name",
+                json!({ "givenName": "G", "familyName": "Hopper" }),
+            ),
+            (
+                json!({ "op": "remove", "path": "name.givenName" }),
+                "/name",
+                json!({ "familyName": "Hopper" }),
+            ),
+            (
+                json!({ "op": "remove", "path": "emails[type eq \"work\"]" }),
+                "/emails",
+                json!([{ "value": "g@home.example", "type": "home" }]),
+            ),
+            (
+                json!({ "op": "remove", "path": "emails", "value": [{ "value": "g@home.example" }] }),
+                "/emails",
+                json!([{ "value": "g@work.example", "type": "work", "primary": true }]),
+            ),
             (json!({ "op": "remove", "path": "emails" }), "/emails", Value::Null),
-            (json!({ "op": "add", "path": "emails", "value": { "value": "n", "primary": true } }),
-                "/emails/2", json!({ "value": "n", "primary": true })),
-            (json!({ "op": "replace", "path": "emails", "value": [{ "value": "n" }] }),
-                "/emails", json!([{ "value": "n" }])),
-            (json!({ "op": "replace", "path": "emails[type eq \"home\"]",
+            (
+                json!({ "op": "add", "path": "emails", "value": { "value": "n", "primary": true } }),
+                "/emails/2",
+                json!({ "value": "n", "primary": true }),
+            ),
+            (
+                json!({ "op": "replace", "path": "emails", "value": [{ "value": "n" }] }),
+                "/emails",
+                json!([{ "value": "n" }]),
+            ),
+            (
+                json!({ "op": "replace", "path": "emails[type eq \"home\"]",
                     "value": { "display": "Home" } }),
-                "/emails/1", json!({ "value": "g@home.example", "type": "home", "display": "Home" })),
-            (json!({ "op": "add", "path": "userName", "value": "hopper" }),
-                "/userName", json!("hopper")),
-            (json!({ "op": "replace", "path": "externalId", "value": null }),
-                "/externalId", Value::Null),
+                "/emails/1",
+                json!({ "value": "g@home.example", "type": "home", "display": "Home" }),
+            ),
+            (
+                json!({ "op": "add", "path": "userName", "value": "hopper" }),
+                "/userName",
+                json!("hopper"),
+            ),
+            (
+                json!({ "op": "replace", "path": "externalId", "value": null }),
+                "/externalId",
+                Value::Null,
+            ),
         ] {
             let after = patched(json!([operation]));
             let found = after.pointer(pointer).cloned().unwrap_or_default();
@@ -565,17 +604,26 @@ mod tests {
             (json!({ "op": "remove", "path": "userName" }), "mutability"),
             (json!({ "op": "replace", "path": "userName", "value": "" }), "invalidValue"),
             (json!({ "op": "replace", "path": "active", "value": "perhaps" }), "invalidValue"),
-            (json!({ "op": "replace", "path": "emails[type eq \"x\"].value", "value": "y" }),
-                "noTarget"),
-            (json!({ "op": "add", "path": "emails[type ne \"x\" and value pr].value",
-                "value": "y", "extra": 1 }), ""),
-            (json!({ "op": "add", "path": "phoneNumbers[type ne \"x\"].value", "value": "y" }),
-                "noTarget"),
+            (
+                json!({ "op": "replace", "path": "emails[type eq \"x\"].value", "value": "y" }),
+                "noTarget",
+            ),
+            (
+                json!({ "op": "add", "path": "emails[type ne \"x\" and value pr].value",
+                "value": "y", "extra": 1 }),
+                "",
+            ),
+            (
+                json!({ "op": "add", "path": "phoneNumbers[type ne \"x\"].value", "value": "y" }),
+                "noTarget",
+            ),
             (json!({ "op": "add", "path": "emails[type eq ", "value": "y" }), "invalidFilter"),
             (json!({ "op": "add", "path": "name[x eq \"y\"]", "value": "y" }), "invalidPath"),
-            (json!({ "op": "replace", "path": "emails",
+            (
+                json!({ "op": "replace", "path": "emails",
                 "value": [{ "value": "1", "primary": true }, { "value": "2", "primary": true }] }),
-                "invalidValue"),
+                "invalidValue",
+            ),
         ] {
             let result = operations(json!([operation])).and_then(|all| apply(grace(), all));
             let found = result.err().map(|error| error.code().to_owned()).unwrap_or_default();
@@ -629,9 +677,14 @@ mod tests {
         assert!(cleared.clear && cleared.add.is_empty());
 
         for (operation, code) in [
-            (json!({ "op": "add", "path": "members", "value": [{ "value": a, "type": "Group" }] }),
-                "invalidValue"),
-            (json!({ "op": "add", "path": "members", "value": [{ "value": "x" }] }), "invalidValue"),
+            (
+                json!({ "op": "add", "path": "members", "value": [{ "value": a, "type": "Group" }] }),
+                "invalidValue",
+            ),
+            (
+                json!({ "op": "add", "path": "members", "value": [{ "value": "x" }] }),
+                "invalidValue",
+            ),
             (json!({ "op": "remove", "path": "members[display eq \"x\"]" }), "invalidFilter"),
             (json!({ "op": "replace", "path": "members.value", "value": "x" }), "invalidPath"),
             (json!({ "op": "remove", "path": "displayName" }), "mutability"),
@@ -651,8 +704,18 @@ mod tests {
         ];
         leaf.prop_recursive(3, 20, 4, |inner| {
             let names = proptest::sample::select(vec![
-                "value", "type", "primary", "members", "emails", "active", "name.givenName", "name",
-                "id", "emails[type eq \"work\"]", ENTERPRISE, "manager",
+                "value",
+                "type",
+                "primary",
+                "members",
+                "emails",
+                "active",
+                "name.givenName",
+                "name",
+                "id",
+                "emails[type eq \"work\"]",
+                ENTERPRISE,
+                "manager",
             ]);
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

@@ -19,8 +19,8 @@ use super::{
     auth::{Provisioner, TOKEN_PREFIX},
     error::MEDIA_TYPE,
     model::{
-        Group, Meta, Projection, Search, SearchQuery, SearchRequest, User, group_link,
-        member_link, show_group, show_page, show_user,
+        Group, Meta, Projection, Search, SearchQuery, SearchRequest, User, group_link, member_link,
+        show_group, show_page, show_user,
     },
     patch::{self, GroupChange},
     schema::{ENTERPRISE, GROUP, GROUPS, ResourceType, USER, USERS},
@@ -78,11 +78,8 @@ fn resource(
     let mut response = answer(status, &projection.apply(shown));
     tag(&mut response, meta);
     if let Ok(location) = HeaderValue::try_from(meta.location(of, base)) {
-        let name = if status == StatusCode::CREATED {
-            header::LOCATION
-        } else {
-            header::CONTENT_LOCATION
-        };
+        let name =
+            if status == StatusCode::CREATED { header::LOCATION } else { header::CONTENT_LOCATION };
         response.headers_mut().insert(name, location);
     }
     response
@@ -478,6 +475,9 @@ async fn change_user(
         } else {
             app.events.updated(Topic::User, None, updated.user_id).await;
         }
+    } else {
+        // Others wait for the lock, with the connections that the rest needs.
+        tx.rollback().await?;
     }
     let mut db = app.db.acquire().await?;
     one_user(&mut db, StatusCode::OK, row, projection, &base).await

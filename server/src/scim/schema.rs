@@ -299,12 +299,8 @@ pub(super) struct ResourceType {
 }
 
 /// People.
-pub(super) const USERS: &ResourceType = &ResourceType {
-    name: "User",
-    endpoint: "Users",
-    schema: &USER,
-    extensions: &[&ENTERPRISE],
-};
+pub(super) const USERS: &ResourceType =
+    &ResourceType { name: "User", endpoint: "Users", schema: &USER, extensions: &[&ENTERPRISE] };
 
 /// Groups.
 pub(super) const GROUPS: &ResourceType =

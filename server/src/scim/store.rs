@@ -13,7 +13,9 @@ use uuid::Uuid;
 
 use super::{
     error::uniqueness,
-    model::{Attributes, Group, Meta, Search, Sort, User, nested, no_such_member, show_group, show_user},
+    model::{
+        Attributes, Group, Meta, Search, Sort, User, nested, no_such_member, show_group, show_user,
+    },
 };
 use crate::{
     error::{Error, Result, is_unique_violation},

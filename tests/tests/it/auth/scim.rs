@@ -376,7 +376,8 @@ async fn okta_pushes_users_and_groups() {
     let seen = format!("/v1/environments/{environment}");
     key.get(&seen).await.expect(200);
     let path = format!("/Groups/{group}");
-    let rename = json!([{ "op": "replace", "value": { "id": group, "displayName": "Engineering" } }]);
+    let rename =
+        json!([{ "op": "replace", "value": { "id": group, "displayName": "Engineering" } }]);
     okta.patch(&path, rename).await.expect(204);
     // The role stays with the group, under the name that ID tokens have for it now.
     key.get(&seen).await.expect(200);
@@ -547,8 +548,10 @@ async fn a_group_with_5000_members_is_quick() {
     let whole = pusher.get(&path).await.expect(200).value();
     assert_eq!(whole["members"].as_array().unwrap().len(), 4999);
     // 4,999 at once, and then only one.
-    let mut put = json!({ "schemas": [GROUP], "displayName": "Everyone", "members": members(&ids) });
-    let all = pusher.send(Method::PUT, &format!("{path}?attributes=displayName"), put.clone()).await;
+    let mut put =
+        json!({ "schemas": [GROUP], "displayName": "Everyone", "members": members(&ids) });
+    let all =
+        pusher.send(Method::PUT, &format!("{path}?attributes=displayName"), put.clone()).await;
     assert!(all.expect(200).value().get("members").is_none());
     assert_eq!(in_group().await, 5000);
     put["members"] = members(&ids[..1]);
@@ -665,8 +668,20 @@ async fn malformed_requests_get_scim_errors() {
     for (method, path, body, status, scim_type) in [
         (Method::POST, "/Users", json!({ "userName": "x" }), 400, "invalidSyntax"),
         (Method::POST, "/Users", json!({ "schemas": [USER] }), 400, "invalidValue"),
-        (Method::POST, "/Users", json!({ "schemas": [USER], "userName": "GRACE" }), 409, "uniqueness"),
-        (Method::PUT, path.as_str(), json!({ "schemas": [USER], "userName": "plain" }), 409, "uniqueness"),
+        (
+            Method::POST,
+            "/Users",
+            json!({ "schemas": [USER], "userName": "GRACE" }),
+            409,
+            "uniqueness",
+        ),
+        (
+            Method::PUT,
+            path.as_str(),
+            json!({ "schemas": [USER], "userName": "plain" }),
+            409,
+            "uniqueness",
+        ),
         (Method::POST, "/Groups", json!({ "schemas": [GROUP] }), 400, "invalidValue"),
         (Method::PATCH, path.as_str(), json!({ "Operations": [] }), 400, "invalidSyntax"),
         (Method::POST, "/Users/.search", json!({}), 400, "invalidValue"),
@@ -678,7 +693,10 @@ async fn malformed_requests_get_scim_errors() {
         (json!({ "op": "replace", "path": "nothing", "value": 1 }), "invalidPath"),
         (json!({ "op": "replace", "path": "id", "value": "x" }), "mutability"),
         (json!({ "op": "remove" }), "noTarget"),
-        (json!({ "op": "replace", "path": "emails[type eq \"work\"].value", "value": "x" }), "noTarget"),
+        (
+            json!({ "op": "replace", "path": "emails[type eq \"work\"].value", "value": "x" }),
+            "noTarget",
+        ),
         (json!({ "op": "replace", "path": "active", "value": "perhaps" }), "invalidValue"),
     ] {
         error(pusher.patch(&path, json!([operation])).await, 400, scim_type);
@@ -697,7 +715,8 @@ async fn malformed_requests_get_scim_errors() {
         let why = error(pusher.send(Method::POST, "/Groups", outer).await, 400, "invalidValue");
         assert!(why.contains("cannot be a member"), "{why}");
     }
-    let stranger = json!([{ "op": "add", "path": "members", "value": [{ "value": Uuid::now_v7() }] }]);
+    let stranger =
+        json!([{ "op": "add", "path": "members", "value": [{ "value": Uuid::now_v7() }] }]);
     let why = error(pusher.patch(&format!("/Groups/{group}"), stranger).await, 400, "invalidValue");
     assert!(why.contains("no user"), "{why}");
 
@@ -762,8 +781,7 @@ async fn names_follow_the_person_and_are_not_inherited() {
     // In the restricted mode, whoever loses the last group that let them in, loses the key too.
     let group = pusher.group("Ops", Some("g-1"), &[&other]).await;
     grant(&server, environment, &pusher.principal("group", "g-1"), Role::Readonly).await;
-    let (ada, ada_session) =
-        signed_in(&server, &pusher, &pusher.principal("user", "e-2")).await;
+    let (ada, ada_session) = signed_in(&server, &pusher, &pusher.principal("user", "e-2")).await;
     ada.get("/v1/session").await.expect(200);
     assert_eq!(ada_session.status().await, 200);
     let remove = json!([{ "op": "remove", "path": "members" }]);
@@ -791,12 +809,10 @@ async fn names_follow_the_person_and_are_not_inherited() {
 async fn pushes_at_the_same_time_end_well() {
     let server = TestServer::start().await;
     let pusher = pusher(&server).await;
-    let ids: Vec<String> = futures_util::future::join_all(
-        (0..12).map(|n| {
-            let pusher = &pusher;
-            async move { pusher.user(&format!("user-{n}"), None).await }
-        }),
-    )
+    let ids: Vec<String> = futures_util::future::join_all((0..12).map(|n| {
+        let pusher = &pusher;
+        async move { pusher.user(&format!("user-{n}"), None).await }
+    }))
     .await;
     let group = pusher.group("All", None, &[]).await;
     let path = format!("/Groups/{group}");
