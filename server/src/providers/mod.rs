@@ -3,14 +3,19 @@
 //! [`provider`] is the seam; one module each stands behind it. [`registry`] holds the connections,
 //! [`sign_in`] turns a person's proof into a Drover user, [`accounts`] writes down what providers
 //! tell of people, [`refresh`] asks again and again, [`search`] finds users and groups to give
-//! roles to. [`tls`] is how all of them trust servers.
+//! roles to. [`tls`] is how all of them trust servers, [`http`] how those that speak HTTP are asked.
 
 pub mod accounts;
+pub mod active_directory;
+pub mod github;
+mod http;
+pub mod ldap;
 mod model;
-mod pending;
+pub mod openid;
 mod provider;
 mod refresh;
 mod registry;
+mod renewed;
 mod routes;
 mod search;
 pub mod sign_in;

@@ -328,6 +328,23 @@ impl Steps {
         self.push(step, false, message.into(), detail);
     }
 
+    /// Notes how a step has gone, and hands its result on.
+    ///
+    /// # Errors
+    /// That of `result`.
+    pub fn note<T>(
+        &mut self,
+        step: TestStepKind,
+        result: Result<T, ProviderError>,
+        message: impl FnOnce(&T) -> String,
+    ) -> Result<T, ProviderError> {
+        match &result {
+            Ok(found) => self.ok(step, message(found)),
+            Err(error) => self.failed(step, error.to_string(), None),
+        }
+        result
+    }
+
     /// Begins the clock of the first step.
     pub fn begin() -> Self {
         Self { done: Vec::new(), began: Some(Instant::now()) }

@@ -173,7 +173,9 @@ fn member_id(member: Value) -> Result<Uuid> {
             match take(&mut member, "value") {
                 Some(Value::String(id)) => id,
                 _ => {
-                    return Err(invalid_value("Each of `members` has the id of a user as `value`."));
+                    return Err(invalid_value(
+                        "Each of `members` has the id of a user as `value`.",
+                    ));
                 }
             }
         }
