@@ -811,7 +811,8 @@ mod tests {
         fn every_text_can_be_looked_up(value in "\\PC{0,40}") {
             let filter = format!("displayName eq {}", json!(value));
             let filter = Filter::parse(&filter, USERS).unwrap();
-            prop_assert!(filter.matches(&json!({ "displayName": value })) || value.is_empty());
+            let same = json!({ "displayName": value });
+            prop_assert!(filter.matches(&same));
             let other = json!({ "displayName": format!("{value}.") });
             prop_assert!(!filter.matches(&other));
         }

@@ -475,6 +475,9 @@ async fn change_user(
         } else {
             app.events.updated(Topic::User, None, updated.user_id).await;
         }
+    } else {
+        // Others wait for the lock, with the connections that the rest needs.
+        tx.rollback().await?;
     }
     let mut db = app.db.acquire().await?;
     one_user(&mut db, StatusCode::OK, row, projection, &base).await
