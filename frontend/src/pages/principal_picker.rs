@@ -214,8 +214,8 @@ fn heading(source: &Source, state: RwSignal<Search>) -> AnyView {
         <div class="pick-head">
             <Icon glyph=glyph size=14 />
             <span class="truncate">{source.name()}</span>
-            <span class="faint tight grow">{kind}</span>
-            {mark}
+            <span class="faint tight">{kind}</span>
+            <span class="pick-mark">{mark}</span>
         </div>
     }
     .into_any()
