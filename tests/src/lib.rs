@@ -13,7 +13,9 @@ mod events;
 mod fake_docker;
 mod git_server;
 mod proxy;
+mod samba;
 mod server;
+mod slapd;
 
 pub use browser::Browser;
 pub use certificates::Certificates;
@@ -25,7 +27,9 @@ pub use events::{Events, Message};
 pub use fake_docker::{Failure, FakeDocker};
 pub use git_server::{GIT_USER, GitServer};
 pub use proxy::Proxy;
+pub use samba::Samba;
 pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, run};
+pub use slapd::{LDAP_SERVICE, LDAP_SUFFIX, Slapd, group_dn, group_ldif, user_dn, user_ldif};
 
 use std::time::{Duration, Instant};
 

@@ -27,7 +27,7 @@ pub use provider::*;
 pub use registry::{Connected, Providers};
 pub use routes::{no_ticket_cookie, router, ticket_cookie};
 pub use search::learn;
-pub use store::sweep;
+pub use store::{get, sweep};
 
 use crate::app::App;
 

@@ -1,0 +1,9 @@
+//! Signing in with accounts of a company: each kind of identity provider against a real one, by
+//! itself and through the server.
+
+mod active_directory;
+mod company;
+mod directory;
+mod ldap;
+mod scim;
+mod shell;
