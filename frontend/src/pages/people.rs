@@ -21,7 +21,7 @@ pub(super) fn People(env: Env) -> impl IntoView {
         |person: &EnvironmentPerson| person.user_id.to_string(),
     )
     .column(
-        Column::new("login", t().environment.member, |person: &EnvironmentPerson| {
+        Column::new("name", t().environment.member, |person: &EnvironmentPerson| {
             view! {
                 <span class="two">
                     <span class="strong">{person.display_name.clone()}</span>
@@ -29,12 +29,14 @@ pub(super) fn People(env: Env) -> impl IntoView {
                 </span>
             }
         })
+        .sort()
         .grow(2),
     )
     .column(
         Column::new("role", words.role_now, |person: &EnvironmentPerson| {
             view! { <StatePill state=person.role title=role_help(person.role) /> }
         })
+        .sort()
         .width(8.0),
     )
     .column(
@@ -53,6 +55,7 @@ pub(super) fn People(env: Env) -> impl IntoView {
         .grow(4),
     )
     .name(|person| person.display_name.clone())
+    .sorted("name")
     .live(&[Topic::Environment, Topic::User, Topic::Provider])
     .empty(move || view! { <Empty glyph=Glyph::Users title=words.nobody_has_access /> });
     view! {

@@ -16,9 +16,6 @@ use crate::{
     remote::Remote,
 };
 
-/// How much has to be typed before directories are asked.
-const LETTERS: usize = 3;
-
 /// The provider of a principal in words: `Example Corp · LDAP`, or "Local account".
 pub(super) fn provider_words(principal: &Principal) -> String {
     let kind = match ProviderKind::parse(&principal.provider) {
@@ -85,14 +82,15 @@ impl Source {
 /// How a search goes.
 #[derive(Clone, PartialEq)]
 enum Search {
-    /// Too little is typed.
-    Idle,
     /// Under way.
     Asking,
-    /// Who was found; whether only known principals could be.
-    Found(Vec<Principal>, bool),
-    /// It did not answer, or with an error: why.
-    Failed(&'static str, String),
+    /// Who was found. A provider that does not answer gives those that are known from before.
+    Done {
+        found: Vec<Principal>,
+        state: SearchState,
+        /// What was wrong, in the provider's or the server's own words.
+        why: String,
+    },
 }
 
 /// Finds users and groups, and tells which one is picked.
@@ -149,17 +147,13 @@ fn Results(
     on_pick: Callback<Principal>,
 ) -> impl IntoView {
     let words = &t().sign_in;
-    let state = RwSignal::new(Search::Idle);
+    let state = RwSignal::new(Search::Asking);
     let newest = StoredValue::new(0_u32);
-    let (id, local) = (source.id(), source.0.is_none());
+    let id = source.id();
     Effect::new(move || {
         let q = q.get().trim().to_owned();
         newest.update_value(|n| *n += 1);
         let mine = newest.get_value();
-        if !local && q.chars().count() < LETTERS {
-            state.set(Search::Idle);
-            return;
-        }
         state.set(Search::Asking);
         let request = api::get("principals").query("q", q).query("provider_id", &id);
         spawn_local(async move {
@@ -170,93 +164,102 @@ fn Results(
         });
     });
     let name = source.name();
-    let heading = (!alone).then(|| {
-        let (glyph, kind) = match &source.0 {
-            Some(provider) => (kind_glyph(provider.kind), kind_name(provider.kind)),
-            None => (Glyph::User, ""),
-        };
-        // What needs no line of its own.
-        let mark = move || {
-            state.with(|state| match state {
-                Search::Asking => {
-                    Some(view! { <Icon glyph=Glyph::Spinner spin=true size=13 /> }.into_any())
-                }
-                Search::Found(found, false) if found.is_empty() => Some(
-                    view! { <span class="faint tight" role="status">{words.nobody_found}</span> }
-                        .into_any(),
-                ),
-                _ => None,
-            })
-        };
-        view! {
-            <div class="pick-head">
-                <Icon glyph=glyph size=14 />
-                <span class="truncate">{name.clone()}</span>
-                <span class="faint tight grow">{kind}</span>
-                {mark}
-            </div>
-        }
-    });
-    let body = move || {
-        match state.get() {
-        Search::Idle => {
-            view! { <p class="pick-none">{fill(words.search_hint, &[("name", &source.name())])}</p> }
-                .into_any()
-        }
-        Search::Asking if !alone => {
+    let heading = (!alone).then(|| heading(&source, state));
+    let body = move || match state.get() {
+        Search::Asking => {
             let text = fill(words.searching, &[("name", &source.name())]);
-            view! { <span class="sr-only" role="status">{text}</span> }.into_any()
+            // With a heading, that shows it.
+            let class = if alone { "pick-none" } else { "sr-only" };
+            view! { <p class=class role="status">{text}</p> }.into_any()
         }
-        Search::Asking => view! {
-            <p class="pick-none" role="status">{fill(words.searching, &[("name", &source.name())])}</p>
-        }
-        .into_any(),
-        Search::Failed(what, why) => view! {
-            <p class="pick-none pick-failed" role="status">
-                <Icon glyph=Glyph::Warning class="tone-warn" size=14 />
-                <span class="break">{source.name()} " " {what} {(!why.is_empty()).then(|| format!(": {why}"))}</span>
-            </p>
-        }
-        .into_any(),
-        Search::Found(found, known_only) => {
-            let typed = typed_group(&source, &q.get_untracked(), known_only, &found);
-            let nobody = found.is_empty() && typed.is_none();
-            let count = plural((found.len() + usize::from(typed.is_some())) as u64, words.found);
-            let typed = typed.map(|group| {
+        Search::Done { found, state, why } => {
+            let typed = typed_group(&source, &q.get_untracked(), state, &found).map(|group| {
                 let text = fill(words.use_group, &[("name", &group.name)]);
                 option(group, Some(text), chosen, on_pick)
             });
+            let count = found.len() as u64;
+            let count = (count > 0).then(|| {
+                view! { <span class="sr-only" role="status">{plural(count, words.found)}</span> }
+            });
             let options =
                 found.into_iter().map(|one| option(one, None, chosen, on_pick)).collect_view();
-            view! {
-                {(nobody && (alone || known_only)).then(|| view! { <p class="pick-none">{words.nobody_found}</p> })}
-                {(!nobody).then(|| view! { <span class="sr-only" role="status">{count}</span> })}
-                {options} {typed}
-                {known_only.then(|| view! { <p class="pick-none small">{words.known_only}</p> })}
-            }
-            .into_any()
+            let nobody = (alone && count.is_none() && state == SearchState::Ok)
+                .then(|| view! { <p class="pick-none">{words.nobody_found}</p> });
+            view! { {count} {nobody} {options} {typed} {note(&source.name(), state, why)} }
+                .into_any()
         }
-    }
     };
     view! { <div role="group" aria-label=name>{heading} {body}</div> }.into_any()
 }
 
-fn outcome(answer: api::Result<PrincipalSearch>) -> Search {
+/// The name of a source, and how its search goes where that needs no line of its own.
+fn heading(source: &Source, state: RwSignal<Search>) -> AnyView {
+    let (glyph, kind) = match &source.0 {
+        Some(provider) => (kind_glyph(provider.kind), kind_name(provider.kind)),
+        None => (Glyph::User, ""),
+    };
+    let mark = move || {
+        state.with(|state| match state {
+            Search::Asking => {
+                Some(view! { <Icon glyph=Glyph::Spinner spin=true size=13 /> }.into_any())
+            }
+            Search::Done { found, state: SearchState::Ok, .. } if found.is_empty() => {
+                let text = t().sign_in.nobody_found;
+                Some(view! { <span class="faint tight" role="status">{text}</span> }.into_any())
+            }
+            Search::Done { .. } => None,
+        })
+    };
+    view! {
+        <div class="pick-head">
+            <Icon glyph=glyph size=14 />
+            <span class="truncate">{source.name()}</span>
+            <span class="faint tight">{kind}</span>
+            <span class="pick-mark">{mark}</span>
+        </div>
+    }
+    .into_any()
+}
+
+/// What more is to say of a search.
+fn note(name: &str, state: SearchState, why: String) -> Option<AnyView> {
     let words = &t().sign_in;
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) => return Search::Failed(words.search_failed, error.message),
+    let what = match state {
+        SearchState::Ok => return None,
+        SearchState::TooShort => {
+            let text = fill(words.search_hint, &[("name", name)]);
+            return Some(view! { <p class="pick-none small">{text}</p> }.into_any());
+        }
+        SearchState::KnownOnly => {
+            return Some(view! { <p class="pick-none small">{words.known_only}</p> }.into_any());
+        }
+        SearchState::Slow => words.no_answer,
+        SearchState::Failed => words.search_failed,
     };
-    let how = answer.providers.into_iter().next();
-    let why = |how: &Option<drover_api::ProviderSearch>| {
-        how.as_ref().and_then(|how| how.message.clone()).unwrap_or_default()
+    let text =
+        if why.is_empty() { format!("{name} {what}") } else { format!("{name} {what}: {why}") };
+    let view = view! {
+        <p class="pick-none pick-failed" role="status">
+            <Icon glyph=Glyph::Warning class="tone-warn" size=14 />
+            <span class="break">{text}</span>
+        </p>
     };
-    match how.as_ref().map_or(SearchState::Ok, |how| how.state) {
-        SearchState::TooShort => Search::Idle,
-        SearchState::Slow => Search::Failed(words.no_answer, why(&how)),
-        SearchState::Failed => Search::Failed(words.search_failed, why(&how)),
-        SearchState::Ok => Search::Found(answer.items, false),
-        SearchState::KnownOnly => Search::Found(answer.items, true),
+    Some(view.into_any())
+}
+
+fn outcome(answer: api::Result<PrincipalSearch>) -> Search {
+    match answer {
+        Ok(answer) => {
+            let how = answer.providers.into_iter().next();
+            Search::Done {
+                found: answer.items,
+                state: how.as_ref().map_or(SearchState::Ok, |how| how.state),
+                why: how.and_then(|how| how.message).unwrap_or_default(),
+            }
+        }
+        Err(error) => {
+            Search::Done { found: Vec::new(), state: SearchState::Failed, why: error.message }
+        }
     }
 }
 
@@ -264,14 +267,14 @@ fn outcome(answer: api::Result<PrincipalSearch>) -> Search {
 fn typed_group(
     source: &Source,
     q: &str,
-    known_only: bool,
+    state: SearchState,
     found: &[Principal],
 ) -> Option<Principal> {
     let provider = source.0.as_ref().filter(|one| one.kind == ProviderKind::Openid)?;
     let name = q.trim();
     let known = found.iter().any(|one| one.kind == PrincipalKind::Group && one.name == name);
-    (known_only && !name.is_empty() && !known).then(|| Principal {
-        id: format!("openid_group://{}/{}", provider.id, api::encode(name)),
+    (state == SearchState::KnownOnly && !name.is_empty() && !known).then(|| Principal {
+        id: format!("openid_group://{}/{}", provider.id, encode(name)),
         kind: PrincipalKind::Group,
         provider: provider.kind.as_str().to_owned(),
         provider_id: Some(provider.id),
@@ -309,4 +312,29 @@ fn option(
         </button>
     }
     .into_any()
+}
+
+/// Escapes a name as the server does in ids of principals: the same group has one id only.
+fn encode(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => text.push(byte.into()),
+            byte if b"-._~=,:@+".contains(&byte) => text.push(byte.into()),
+            byte => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encode;
+
+    #[test]
+    fn names_are_escaped_as_the_server_does() {
+        assert_eq!(encode("/platform/team (EU)"), "%2Fplatform%2Fteam%20%28EU%29");
+        assert_eq!(encode("cn=a,dc=b"), "cn=a,dc=b");
+        assert_eq!(encode("团队"), "%E5%9B%A2%E9%98%9F");
+    }
 }

@@ -360,7 +360,7 @@ pub(super) fn check_client_id(id: &str) -> Option<FieldError> {
 
 /// An error of a field of the settings.
 pub(super) fn wrong(field: &str, message: impl Into<String>) -> FieldError {
-    FieldError { field: field.into(), message: message.into(), line: None, column: None }
+    FieldError::new(format!("config.{field}"), message)
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ mod tests {
             "https://github.example.com/api/v3",
             "https://github.com/example",
         ] {
-            assert_eq!(with(bad), ["url"], "{bad}");
+            assert_eq!(with(bad), ["config.url"], "{bad}");
         }
     }
 
@@ -54,6 +54,6 @@ mod tests {
     fn the_client_id_is_needed() {
         let errors = check(&GithubConfig::new());
         assert_eq!(errors.len(), 1);
-        assert_eq!(errors[0].field, "client_id");
+        assert_eq!(errors[0].field, "config.client_id");
     }
 }

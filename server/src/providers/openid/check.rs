@@ -106,7 +106,7 @@ mod tests {
     fn only(config: OpenidConfig, field: &str) -> String {
         let errors = check(&config);
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
-        assert_eq!(fields, [field], "{errors:?}");
+        assert_eq!(fields, [format!("config.{field}")], "{errors:?}");
         errors[0].message.clone()
     }
 

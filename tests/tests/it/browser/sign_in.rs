@@ -1,9 +1,10 @@
-//! The pages of sign-in, as far as they need no provider that answers.
+//! The pages of sign-in: what they say without a provider, with one that does not answer, and the
+//! whole way of an administrator who connects a directory and gives one of its groups a role.
 
-use drover_tests::{ADMIN, Browser, PASSWORD, TestServer};
+use drover_tests::{ADMIN, Browser, LDAP_SERVICE, LDAP_SUFFIX, PASSWORD, Slapd, TestServer};
 use serde_json::json;
 
-use super::{EXPECTED, page, sign_in, signed_in};
+use super::{EXPECTED, account_menu, page, sign_in, signed_in};
 
 const NEW_LDAP: &str = "/admin/sign-in/new?kind=ldap&preset=free_ipa";
 
@@ -207,5 +208,109 @@ async fn two_accounts_become_one() {
     b.click("dialog button[type=submit]").await;
     b.gone("[role=row]", "hopper").await;
     b.see("[role=row]", "grace").await;
+    b.assert_no_errors(EXPECTED).await;
+}
+
+/// Fills in fields by their labels.
+async fn fill_in(browser: &Browser, fields: &[(&str, &str)]) {
+    for (label, text) in fields {
+        let field = browser.field(label).await;
+        field.clear().await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_of_the_directory_gets_a_role() {
+    let slapd = Slapd::start().await;
+    let grace = slapd.add_user("grace", "password-of-grace");
+    let team = slapd.add_group("platform-team", &[&grace]);
+    slapd.add_group("company", &[&team]);
+    let server = TestServer::start().await;
+    let environment = server.default_environment().await.id;
+    let browser = admin_at(&server, "/admin/sign-in/new?kind=ldap&preset=open_ldap").await;
+    let b = &browser;
+    b.see("h1", "OpenLDAP").await;
+    b.run("document.querySelectorAll('details.more').forEach(one => one.open = true)").await;
+    let people = format!("ou=people,{LDAP_SUFFIX}");
+    let groups = format!("ou=groups,{LDAP_SUFFIX}");
+    let fields = [
+        ("Name", "Example Corp"),
+        ("Servers", &slapd.tls_server()),
+        ("Certificate authority", &slapd.ca("ca")),
+        ("Service account", LDAP_SERVICE.0),
+        ("Password of the service account", LDAP_SERVICE.1),
+        ("Where people are", &people),
+        ("Where groups are", &groups),
+    ];
+    fill_in(b, &fields).await;
+    b.click_text_in("//form", "Add provider").await;
+    b.see("h1", "Example Corp").await;
+    b.screenshot("sign-in-new").await;
+
+    // The wrong password first: the report says where it stops.
+    b.click_text_in("//*[@role='tablist']", "Test").await;
+    fill_in(b, &[("Login", "grace"), ("Password", "not the password")]).await;
+    b.click_text("Test sign-in").await;
+    b.see(".notice", "It stopped at: Check the password").await;
+    fill_in(b, &[("Login", "grace"), ("Password", "password-of-grace")]).await;
+    b.click_text("Test sign-in").await;
+    b.see(".notice", "The sign-in worked.").await;
+    b.see("main", &grace).await;
+    b.see("main .line-list", "platform-team").await;
+    b.see("main .line-list", "company").await;
+    // Nobody of the directory has a role yet.
+    b.see(".notice", "would not let this person in").await;
+    b.screenshot("sign-in-test").await;
+    b.click_text_in("//header", "Switch on").await;
+    b.see("header .badge", "On").await;
+
+    // The group gets a role, found by three letters.
+    b.open(&format!("{}{}", server.base(), page(environment, "/members"))).await;
+    b.click_text_in("//main", "Add member").await;
+    b.fill("dialog input[type=search]", "pla").await;
+    b.see("dialog [role=option]", "platform-team").await;
+    b.click("dialog [role=option]").await;
+    b.screenshot("sign-in-add-member").await;
+    b.click_text_in("//dialog", "Owner").await;
+    b.click_text_in("//dialog", "Add member").await;
+    b.see("[role=row]", "Example Corp · LDAP").await;
+
+    // Everyone in it may sign in now, and the page says why.
+    account_menu(b, "Sign out").await;
+    b.find("input[name=login]").await;
+    b.click_text_in("//fieldset", "Example Corp").await;
+    b.screenshot("sign-in-door").await;
+    fill_in(b, &[("Login", "grace"), ("Password", "password-of-grace")]).await;
+    b.click("button[type=submit]").await;
+    b.see("h1", "Default").await;
+    b.click_text_in("//nav", "Members").await;
+    b.click_text_in("//*[@role='tablist']", "People with access").await;
+    b.see("[role=row]", "Owner through group platform-team, Example Corp · LDAP").await;
+    b.screenshot("sign-in-people").await;
+
+    // The next time, the directory is chosen already.
+    account_menu(b, "Sign out").await;
+    b.find("input[name=login]").await;
+    let chosen = "return document.querySelector('.segment:has(:checked)')?.innerText";
+    assert_eq!(b.value("what is chosen", chosen).await, "Example Corp");
+
+    // Who leaves the group is out, at the latest when somebody looks.
+    slapd.replace(&team, "member", &["cn=nobody,dc=example,dc=test"]);
+    b.click_text_in("//fieldset", "Local account").await;
+    sign_in(b, ADMIN).await;
+    b.find(".nav").await;
+    b.open(&format!("{}/admin/users", server.base())).await;
+    b.see("[role=row]", "grace").await;
+    b.run(
+        "[...document.querySelectorAll('[role=row][data-id]')]
+            .find(row => row.innerText.includes('grace')).querySelector('.table-actions button').click()",
+    )
+    .await;
+    b.click_text_in("//*[@role='menu']", "Sign-in and groups").await;
+    b.see("dialog", "platform-team").await;
+    b.click_text_in("//dialog", "Refresh groups").await;
+    b.gone("dialog .line-list", "platform-team").await;
+    b.see("dialog .badge", "Refused").await;
     b.assert_no_errors(EXPECTED).await;
 }
