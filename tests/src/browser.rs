@@ -229,7 +229,7 @@ impl Browser {
     /// A command of chromedriver's own.
     async fn post(&self, command: &str, body: &Value) -> Value {
         let url = format!("{}/session/{}/{command}", self.driver, self.session);
-        let request = reqwest::Client::new().post(url).json(body);
+        let request = crate::http_client().build().unwrap().post(url).json(body);
         request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
     }
 

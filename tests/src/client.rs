@@ -1,6 +1,6 @@
 //! Speaks to the server as a browser session or as an API key.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use drover_api::Problem;
 use reqwest::{
@@ -40,12 +40,7 @@ pub struct Answer {
 impl Client {
     /// Nobody yet.
     pub fn new(base: &str) -> Self {
-        let http = reqwest::Client::builder()
-            .cookie_store(true)
-            .timeout(Duration::from_secs(60))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
+        let http = crate::http_client().cookie_store(true).build().unwrap();
         Self { http, base: base.to_owned(), credential: Credential::None }
     }
 

@@ -11,9 +11,13 @@ mod docker;
 mod engine;
 mod events;
 mod fake_docker;
+mod fake_github;
 mod git_server;
+mod hostile_openid;
+mod openid_provider;
 mod proxy;
 mod server;
+mod tls_listener;
 
 pub use browser::Browser;
 pub use certificates::Certificates;
@@ -23,7 +27,12 @@ pub use docker::Docker;
 pub use engine::Engine;
 pub use events::{Events, Message};
 pub use fake_docker::{Failure, FakeDocker};
+pub use fake_github::{
+    CLIENT_ID as GITHUB_CLIENT_ID, CLIENT_SECRET as GITHUB_CLIENT_SECRET, FakeGithub, Trouble,
+};
 pub use git_server::{GIT_USER, GitServer};
+pub use hostile_openid::{HostileOpenid, Plan, Signer};
+pub use openid_provider::{OpenidPerson, OpenidProvider, OpenidSettings};
 pub use proxy::Proxy;
 pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, run};
 
@@ -33,6 +42,15 @@ use std::time::{Duration, Instant};
 fn setting(name: &str) -> String {
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`"))
+}
+
+/// A client of HTTP, without cookies and redirections unless it is told. In this process, the
+/// server's own adapters bring a `reqwest` that wants to be told who does its cryptography.
+pub fn http_client() -> reqwest::ClientBuilder {
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .timeout(Duration::from_secs(60))
+        .redirect(reqwest::redirect::Policy::none())
 }
 
 /// Tries until it gets something, and panics with `what` after `limit`.

@@ -221,7 +221,7 @@ impl TestServer {
         self.kill();
         self.spawn();
         let start = std::time::Instant::now();
-        let client = reqwest::Client::new();
+        let client = crate::http_client().build().unwrap();
         let url = format!("{}/readyz", self.base());
         loop {
             if let Ok(answer) = client.get(&url).send().await

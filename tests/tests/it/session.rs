@@ -151,7 +151,9 @@ async fn the_cookie_is_out_of_reach_and_new_at_each_sign_in() {
     let second = cookie().await;
     let value = |cookie: &str| cookie.split(';').next().unwrap().to_owned();
     assert_ne!(value(&first), value(&second));
-    let old = reqwest::Client::new()
+    let old = drover_tests::http_client()
+        .build()
+        .unwrap()
         .get(format!("{}/v1/session", server.base()))
         .header("cookie", value(&first));
     assert_eq!(old.send().await.unwrap().status(), 401);

@@ -1,0 +1,4 @@
+//! Sign-in through a company's own accounts.
+
+mod github;
+mod openid;
