@@ -60,7 +60,7 @@ pub struct Plan {
     pub header: Value,
     /// Members of the discovery document in place of the right ones.
     pub discovery: Value,
-    /// What the UserInfo Endpoint answers; `null`: status 403.
+    /// What the UserInfo Endpoint answers; a text: a signed token; `null`: status 403.
     pub user_info: Value,
     /// Members of the token answer in place of the right ones.
     pub token: Value,
@@ -219,10 +219,13 @@ async fn answer(State(state): State<Arc<Hostile>>, request: Request) -> Response
         "/userinfo" => (200, plan.user_info.clone()),
         _ => (404, json!({})),
     };
-    let text = format!("{value}{}", " ".repeat(plan.padding));
+    let (kind, text) = match value {
+        Value::String(token) => ("application/jwt", token),
+        value => ("application/json", format!("{value}{}", " ".repeat(plan.padding))),
+    };
     Response::builder()
         .status(status)
-        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_TYPE, kind)
         .body(Body::from(text))
         .unwrap()
 }

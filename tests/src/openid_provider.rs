@@ -30,8 +30,6 @@ pub struct OpenidSettings {
     pub access_token_seconds: u32,
     /// For how long an ID token is good.
     pub id_token_seconds: u32,
-    /// `client_secret_basic` or `client_secret_post`.
-    pub auth_method: &'static str,
     /// `RS256`, `PS256`, `ES256` or `EdDSA`.
     pub algorithm: &'static str,
     /// The port on loopback; 0: any that is free.
@@ -50,7 +48,6 @@ impl Default for OpenidSettings {
             refresh_tokens: true,
             access_token_seconds: 3600,
             id_token_seconds: 3600,
-            auth_method: "client_secret_basic",
             algorithm: "RS256",
             port: 0,
         }
@@ -131,7 +128,6 @@ impl OpenidProvider {
             "refresh_tokens": settings.refresh_tokens,
             "access_token_seconds": settings.access_token_seconds,
             "id_token_seconds": settings.id_token_seconds,
-            "auth_method": settings.auth_method,
             "algorithm": settings.algorithm,
             "key_type": key_type,
             "key_options": key_options,

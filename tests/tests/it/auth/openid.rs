@@ -94,6 +94,8 @@ fn now() -> u64 {
 #[tokio::test]
 async fn a_person_comes_in_with_groups_and_goes_out_of_both() {
     let provider = OpenidProvider::start(OpenidSettings::default()).await;
+    // Sessions have a name for clients that are told of their ends.
+    provider.set_client(&[CALLBACK], &[], Some("http://127.0.0.1:9/logout")).await;
     let adapter = real(&config(provider.issuer()));
     let (attempt, callback) = code(&provider, &adapter, "grace").await;
     let mut steps = Steps::begin();
@@ -202,23 +204,13 @@ async fn keys_change_between_two_sign_ins_and_before_a_refresh() {
 }
 
 #[tokio::test]
-async fn every_usual_signature_and_way_to_show_the_secret_works() {
-    for (algorithm, auth_method) in [
-        ("ES256", "client_secret_post"),
-        ("PS256", "client_secret_basic"),
-        ("EdDSA", "client_secret_basic"),
-    ] {
-        let settings = OpenidSettings { algorithm, auth_method, ..OpenidSettings::default() };
+async fn every_usual_signature_works() {
+    for algorithm in ["ES256", "PS256", "EdDSA"] {
+        let settings = OpenidSettings { algorithm, ..OpenidSettings::default() };
         let provider = OpenidProvider::start(settings).await;
         let adapter = real(&config(provider.issuer()));
-        let person = sign_in(&provider, &adapter, "grace").await;
-        // This provider offers both ways, and Drover takes the first: a client that is set to the
-        // other is told so.
-        if auth_method == "client_secret_post" {
-            assert!(matches!(person, Err(ProviderError::Misconfigured(_))), "{person:?}");
-        } else {
-            assert_eq!(person.unwrap().login, "grace", "{algorithm}");
-        }
+        let person = sign_in(&provider, &adapter, "grace").await.unwrap();
+        assert_eq!(person.login, "grace", "{algorithm}");
     }
 }
 
@@ -489,6 +481,50 @@ async fn user_info_is_of_the_same_person_or_nothing() {
     provider.set(with(Value::Null));
     let error = come_back(&adapter, "n").await.unwrap_err();
     assert!(matches!(&error, ProviderError::Misconfigured(why) if why.contains("403")), "{error}");
+}
+
+#[tokio::test]
+async fn user_info_may_be_signed() {
+    let provider = HostileOpenid::start().await;
+    let adapter = hostile(&provider);
+    let signed = |changed: Value| {
+        let mut all = json!({ "iss": provider.issuer(), "aud": "drover", "sub": "subject-7" });
+        all.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
+        Plan { user_info: provider.token(&all).into(), ..claims(json!({})) }
+    };
+    provider.set(signed(json!({ "name": "Grace" })));
+    assert_eq!(come_back(&adapter, "n").await.unwrap().display_name, "Grace");
+    provider.set(signed(json!({ "aud": "another-client" })));
+    refused(come_back(&adapter, "n").await, "audience");
+    provider.set(Plan { signer: Signer::Stranger, ..claims(json!({})) });
+    let forged = signed(json!({ "name": "Mallory" }));
+    provider.set(forged);
+    refused(come_back(&adapter, "n").await, "signature");
+}
+
+#[tokio::test]
+async fn the_secret_is_shown_as_the_provider_wants_it() {
+    let provider = HostileOpenid::start().await;
+    let sent = || provider.asked().into_iter().rfind(|(path, ..)| path == "/token").unwrap();
+    provider.set(claims(json!({})));
+    come_back(&hostile(&provider), "n").await.unwrap();
+    let (_, headers, body) = sent();
+    assert!(headers.contains_key("authorization") && !body.contains("client_secret"), "{body}");
+    assert!(body.contains("code_verifier="), "{body}");
+
+    let discovery = json!({ "token_endpoint_auth_methods_supported": ["client_secret_post"] });
+    provider.set(Plan { discovery, ..claims(json!({})) });
+    come_back(&hostile(&provider), "n").await.unwrap();
+    let (_, headers, body) = sent();
+    assert!(!headers.contains_key("authorization"));
+    assert!(body.contains("client_secret=secret-of-the-client"), "{body}");
+
+    // A public client has none, and PKCE alone.
+    let public = OpenId::new(&config(provider.issuer()), None).unwrap();
+    come_back(&public, "n").await.unwrap();
+    let (_, headers, body) = sent();
+    assert!(!headers.contains_key("authorization") && !body.contains("client_secret"), "{body}");
+    assert!(body.contains("client_id=drover"), "{body}");
 }
 
 #[tokio::test]
