@@ -115,9 +115,10 @@ CREATE TABLE scim_groups (
     external_id text,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    version bigint NOT NULL DEFAULT 1,
-    UNIQUE (provider_id, display_name)
+    version bigint NOT NULL DEFAULT 1
 );
+-- Not unique: two groups of a company may have one name, and are told apart by their external ids.
+CREATE INDEX scim_groups_name ON scim_groups (provider_id, display_name);
 CREATE UNIQUE INDEX scim_groups_external ON scim_groups (provider_id, external_id);
 
 CREATE TABLE scim_members (
@@ -140,6 +141,9 @@ CREATE VIEW live_identities AS
         CASE WHEN i.pushed THEN NULL ELSE i.refreshed_at + directory_grace() END AS until
     FROM identities i JOIN identity_providers p ON p.id = i.provider_id
     WHERE p.enabled AND i.refused IS NULL
+        -- A sign-in at the very moment of a deactivation must not undo it.
+        AND NOT EXISTS (SELECT FROM scim_users s
+            WHERE s.principal_id = i.principal_id AND NOT s.active)
         AND (i.pushed OR i.refreshed_at + directory_grace() > now());
 
 -- The accounts at providers that somebody can use now, by a session or a key: those are refreshed.

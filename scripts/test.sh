@@ -9,7 +9,7 @@ trap 'exit 130' INT TERM
 
 if [ "${1:-}" = --serve ]; then
 	start_parts
-	declare -p DROVER_TEST_POSTGRES DROVER_TEST_DOCKER DROVER_TEST_WEBDRIVER | sed 's/^declare -x/export/'
+	declare -p DROVER_TEST_POSTGRES DROVER_TEST_DOCKER DROVER_TEST_WEBDRIVER DROVER_TEST_SAMBA | sed 's/^declare -x/export/'
 	echo "Ctrl-C stops them."
 	while sleep 3600; do :; done
 fi

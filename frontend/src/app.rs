@@ -103,6 +103,9 @@ fn AdminRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("admin") view=AdminFrame>
             <Route path=path!("users") view=page(Users) />
+            <Route path=path!("sign-in") view=page(Providers) />
+            <Route path=path!("sign-in/new") view=page(NewProvider) />
+            <Route path=path!("sign-in/:provider_id") view=page(ProviderPage) />
             <Route path=path!("environments") view=page(EnvironmentsPage) />
             <Route path=path!("catalogs") view=page(Catalogs) />
             <Route path=path!("audit") view=page(AuditLog) />

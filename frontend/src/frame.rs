@@ -168,6 +168,7 @@ fn Navigation(open: RwSignal<bool>) -> impl IntoView {
                 <div class="nav-group">
                     <div class="nav-title">{words.administration}</div>
                     <NavLink glyph=Glyph::User href="/admin/users" label=words.users />
+                    <NavLink glyph=Glyph::IdCard href="/admin/sign-in" label=words.sign_in />
                     <NavLink glyph=Glyph::Environment href="/admin/environments" label=words.environments />
                     <NavLink glyph=Glyph::Library href="/admin/catalogs" label=words.catalogs />
                     <NavLink glyph=Glyph::Audit href="/admin/audit" label=words.audit />

@@ -74,6 +74,9 @@ icons! {
     Book r#"<path d="M12 6.5C10.3 5 8 4.5 4 4.5v13.5c4 0 6.3.5 8 2 1.7-1.5 4-2 8-2V4.5c-4 0-6.3.5-8 2zM12 6.5V20"/>"#
     Cpu r#"<rect x="6" y="6" width="12" height="12" rx="2"/><rect x="10" y="10" width="4" height="4" rx=".8"/><path d="M9 3v3M15 3v3M9 18v3M15 18v3M3 9h3M3 15h3M18 9h3M18 15h3"/>"#
     Memory r#"<rect x="3" y="7" width="18" height="9" rx="1.5"/><path d="M7.5 10v3M12 10v3M16.5 10v3M6 16v2.5M10 16v2.5M14 16v2.5M18 16v2.5"/>"#
+    Directory r#"<rect x="5" y="3" width="14" height="18" rx="2"/><path d="M2.8 7.5H5M2.8 12H5M2.8 16.5H5M8.8 17c.3-2 1.5-3.1 3.2-3.1s2.9 1.1 3.2 3.1"/><circle cx="12" cy="9.5" r="2"/>"#
+    Branch r#"<circle cx="6.5" cy="5.5" r="2.3"/><circle cx="6.5" cy="18.5" r="2.3"/><circle cx="17.5" cy="7.5" r="2.3"/><path d="M6.5 7.8v8.4M17.5 9.8c0 3.2-2.4 4.4-5.5 4.6-3 .2-5.5.4-5.5 1.8"/>"#
+    IdCard r#"<rect x="3" y="5" width="18" height="14" rx="2"/><circle cx="8.5" cy="10.5" r="2"/><path d="M5.5 16c.3-1.7 1.4-2.6 3-2.6s2.7.9 3 2.6M14.5 10h3.5M14.5 14h3.5"/>"#
     Lock r#"<rect x="5" y="10.5" width="14" height="10" rx="2"/><path d="M8 10.5V8a4 4 0 0 1 8 0v2.5"/>"#
 }
 

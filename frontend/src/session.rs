@@ -1,6 +1,6 @@
 //! Who is signed in.
 
-use drover_api::{GlobalRole, Session, SessionUser, SetupState};
+use drover_api::{GlobalRole, Session, SessionUser, SetupState, SignedOut};
 use leptos::{prelude::*, task::spawn_local};
 
 use crate::api::{self, ApiError};
@@ -85,9 +85,15 @@ impl SessionContext {
 
     /// Signs out, here or everywhere.
     pub async fn sign_out(self, everywhere: bool) -> api::Result<()> {
-        api::delete(if everywhere { "session/all" } else { "session" }).done().await?;
+        let path = if everywhere { "session/all" } else { "session" };
+        let answer = api::delete(path).text().await?;
         api::set_csrf_token(None);
-        self.state.set(SessionState::SignedOut);
+        // The provider wants to hear of it too: its page sends the browser back.
+        let away = serde_json::from_str::<SignedOut>(&answer).ok().and_then(|out| out.redirect);
+        match away.filter(|to| to.starts_with("https://") || to.starts_with("http://")) {
+            Some(to) => _ = window().location().set_href(&to),
+            None => self.state.set(SessionState::SignedOut),
+        }
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! How states look and what they are called.
 
 use drover_api::{
-    AuditOutcome, ContainerState, EnvironmentState, GlobalRole, Health, HostState, OperationKind,
-    OperationState, Role, StackState, UserState,
+    AuditOutcome, ContainerState, EnvironmentState, GlobalRole, Health, HostState, IdentityState,
+    OperationKind, OperationState, Role, StackState, UserState,
 };
 
 use crate::i18n::t;
@@ -206,6 +206,26 @@ impl Stated for UserState {
         match self {
             Self::Active => t().states.active,
             Self::Inactive => t().states.inactive,
+        }
+    }
+}
+
+impl Stated for IdentityState {
+    fn tone(self) -> Tone {
+        match self {
+            Self::Active => Tone::Ok,
+            Self::Refused => Tone::Bad,
+            Self::Expired => Tone::Warn,
+            Self::ProviderOff => Tone::Idle,
+        }
+    }
+    fn label(self) -> &'static str {
+        let words = &t().sign_in;
+        match self {
+            Self::Active => words.identity_active,
+            Self::Refused => words.identity_refused,
+            Self::Expired => words.identity_expired,
+            Self::ProviderOff => words.identity_off,
         }
     }
 }

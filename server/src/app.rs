@@ -36,6 +36,7 @@ use crate::{
     hosts::{self, Hosts},
     openapi, operations,
     providers::{self, Providers},
+    scim,
     secrets::{self, Cipher, CipherError},
     settings, stacks, users, web,
 };
@@ -180,6 +181,7 @@ pub fn api_router() -> OpenApiRouter<App> {
         .merge(stacks::router())
         .merge(secrets::router())
         .merge(catalog::router())
+        .merge(scim::router())
 }
 
 /// The whole service.

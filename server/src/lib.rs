@@ -18,6 +18,7 @@ pub mod idempotency;
 pub mod openapi;
 pub mod operations;
 pub mod providers;
+pub mod scim;
 pub mod secrets;
 pub mod settings;
 pub mod stacks;

@@ -35,6 +35,8 @@ pub fn document() -> String {
         "api_key": { "type": "http", "scheme": "bearer", "description": "An API key, `drv_…`." },
         "session": { "type": "apiKey", "in": "cookie", "name": "drover_session",
             "description": "A browser session; writes need its `X-CSRF-Token` too." },
+        "scim_token": { "type": "http", "scheme": "bearer",
+            "description": "The SCIM token of an identity provider, `drvscim_…`." },
     });
     for (path, methods) in document["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in methods.as_object_mut().into_iter().flatten() {
@@ -51,8 +53,10 @@ pub fn document() -> String {
 
 /// Adds to an operation what follows from its rule: sign-in and the errors.
 fn complete(operation: &mut Value, rule: &Rule, path: &str) {
-    if rule.needs != Needs::Public {
-        operation["security"] = json!([{ "api_key": [] }, { "session": [] }]);
+    match rule.needs {
+        Needs::Public => {}
+        Needs::Provisioner => operation["security"] = json!([{ "scim_token": [] }]),
+        _ => operation["security"] = json!([{ "api_key": [] }, { "session": [] }]),
     }
     let has_body = operation.get("requestBody").is_some();
     let mut errors =
@@ -87,7 +91,10 @@ fn complete(operation: &mut Value, rule: &Rule, path: &str) {
     let responses = operation["responses"].as_object_mut();
     let Some(responses) = responses else { return };
     for (status, description) in errors {
-        responses.entry(status).or_insert_with(|| problem(description));
+        responses.entry(status).or_insert_with(|| match rule.needs {
+            Needs::Provisioner => scim_error(description),
+            _ => problem(description),
+        });
     }
 }
 
@@ -98,6 +105,21 @@ fn problem(description: &str) -> Value {
         json!({ "schema": { "$ref": "#/components/schemas/Problem" } }),
     );
     json!({ "description": description, "content": content })
+}
+
+/// RFC 7644, 3.12.
+fn scim_error(description: &str) -> Value {
+    let schema = json!({
+        "type": "object",
+        "required": ["schemas", "status"],
+        "properties": {
+            "schemas": { "type": "array", "items": { "type": "string" } },
+            "status": { "type": "string" },
+            "scimType": { "type": "string" },
+            "detail": { "type": "string" },
+        },
+    });
+    json!({ "description": description, "content": { "application/scim+json": { "schema": schema } } })
 }
 
 #[cfg(test)]

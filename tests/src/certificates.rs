@@ -1,4 +1,4 @@
-//! Certificates for engines with mutual TLS.
+//! Certificates for engines with mutual TLS, and for directories: good ones and bad ones.
 
 use std::{path::PathBuf, process::Command};
 
@@ -12,7 +12,8 @@ pub struct Certificates {
 
 impl Certificates {
     /// Two authorities, and what they have signed: `server`, `client`, one for another name
-    /// (`misnamed`), and a client of the other authority (`stranger`).
+    /// (`misnamed`), and a client of the other authority (`stranger`). For servers that nobody
+    /// should trust, see [`Certificates::expired`] and [`Certificates::self_signed`].
     pub fn make() -> Self {
         let this = Self { folder: TempDir::with_prefix("drover-tls-").unwrap() };
         this.authority("ca");
@@ -41,6 +42,63 @@ impl Certificates {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Makes a server's certificate that was good for a day in 2020.
+    pub fn expired(&self, name: &str, authority: &str, names: &str) {
+        self.leaf(name, authority, "serverAuth", names);
+        let config = "[ca]\ndefault_ca=own\n[own]\ndatabase=index\nnew_certs_dir=.\nrand_serial=yes\n\
+                      default_md=sha256\npolicy=any\n[any]\ncommonName=supplied\n";
+        std::fs::write(self.path("ca.conf"), config).unwrap();
+        std::fs::write(self.path("index"), "").unwrap();
+        let file = |extension: &str| format!("{name}.{extension}");
+        self.openssl(&[
+            "ca",
+            "-config",
+            "ca.conf",
+            "-batch",
+            "-notext",
+            "-in",
+            &file("csr"),
+            "-cert",
+            &format!("{authority}.pem"),
+            "-keyfile",
+            &format!("{authority}.key"),
+            "-startdate",
+            "20200101000000Z",
+            "-enddate",
+            "20200102000000Z",
+            "-extfile",
+            "extensions",
+            "-out",
+            &file("pem"),
+        ]);
+    }
+
+    /// Makes a server's certificate that no authority has signed.
+    pub fn self_signed(&self, name: &str, names: &str) {
+        let (key, certificate) = (format!("{name}.key"), format!("{name}.pem"));
+        self.openssl(&[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            &format!("/CN={name}"),
+            "-addext",
+            &format!("subjectAltName={names}"),
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+        ]);
     }
 
     fn authority(&self, name: &str) {

@@ -16,7 +16,9 @@ mod git_server;
 mod hostile_openid;
 mod openid_provider;
 mod proxy;
+mod samba;
 mod server;
+mod slapd;
 mod tls_listener;
 
 pub use browser::Browser;
@@ -34,7 +36,9 @@ pub use git_server::{GIT_USER, GitServer};
 pub use hostile_openid::{HostileOpenid, Plan, Signer};
 pub use openid_provider::{OpenidPerson, OpenidProvider, OpenidSettings};
 pub use proxy::Proxy;
+pub use samba::Samba;
 pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, run};
+pub use slapd::{LDAP_SERVICE, LDAP_SUFFIX, Slapd, group_dn, group_ldif, user_dn, user_ldif};
 
 use std::time::{Duration, Instant};
 

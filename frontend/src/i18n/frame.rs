@@ -19,6 +19,7 @@ texts! {
         environment_settings: "Environment settings", "环境设置";
         administration: "Administration", "系统管理";
         users: "Users", "用户";
+        sign_in: "Sign-in", "登录方式";
         environments: "Environments", "环境";
         catalogs: "Catalogs", "目录源";
         audit: "Audit log", "审计日志";

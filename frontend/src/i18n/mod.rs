@@ -44,6 +44,7 @@ mod hosts;
 mod operations;
 mod overview;
 mod secrets;
+mod sign_in;
 mod states;
 
 /// All texts of one language.
@@ -79,6 +80,8 @@ pub struct Texts {
     pub overview: overview::Overview,
     /// Operations.
     pub operations: operations::Operations,
+    /// Identity providers.
+    pub sign_in: sign_in::SignIn,
 }
 
 /// Times relative to now: minutes, hours, days, months, years.
@@ -124,6 +127,7 @@ static EN: Texts = Texts {
     apps: apps::Apps::EN,
     overview: overview::Overview::EN,
     operations: operations::Operations::EN,
+    sign_in: sign_in::SignIn::EN,
 };
 
 static ZH: Texts = Texts {
@@ -146,6 +150,7 @@ static ZH: Texts = Texts {
     apps: apps::Apps::ZH,
     overview: overview::Overview::ZH,
     operations: operations::Operations::ZH,
+    sign_in: sign_in::SignIn::ZH,
 };
 
 /// A language that the app speaks.
@@ -306,6 +311,7 @@ mod tests {
             ("apps", apps::Apps::PAIRS),
             ("overview", overview::Overview::PAIRS),
             ("operations", operations::Operations::PAIRS),
+            ("sign_in", sign_in::SignIn::PAIRS),
         ] {
             for (key, en, zh) in pairs {
                 assert!(!en.is_empty() && !zh.is_empty(), "{area}.{key} is empty");

@@ -98,7 +98,13 @@ pub fn AuditLog() -> impl IntoView {
     )
     .column(
         Column::new("action", words.action, |entry: &AuditEntry| {
-            view! { <code title=entry.action.clone()>{entry.action.clone()}</code> }
+            let why = reason(entry);
+            view! {
+                <span class="two">
+                    <code title=entry.action.clone()>{entry.action.clone()}</code>
+                    {why.map(|why| view! { <span title=why.clone()>{why.clone()}</span> })}
+                </span>
+            }
         })
         .grow(1),
     )
@@ -211,6 +217,11 @@ fn FilterTime(label: &'static str, value: RwSignal<String>) -> impl IntoView {
     }
 }
 
+/// Why it was refused or failed, where the entry says so.
+fn reason(entry: &AuditEntry) -> Option<String> {
+    Some(entry.detail.get("reason")?.as_str()?.to_owned())
+}
+
 #[component]
 fn Entry(entry: AuditEntry) -> impl IntoView {
     let words = &t().admin;
@@ -224,6 +235,7 @@ fn Entry(entry: AuditEntry) -> impl IntoView {
         .cloned()
         .collect::<Vec<_>>()
         .join(" · ");
+    let why = reason(&entry);
     let by_key = entry.api_key_id.map(|id| format!("{} {id}", words.by_api_key));
     let detail = serde_json::to_string_pretty(&entry.detail).unwrap_or_default();
     let mut rows = vec![
@@ -241,6 +253,9 @@ fn Entry(entry: AuditEntry) -> impl IntoView {
         if let Some(value) = value {
             rows.push((name, view! { <span class="mono">{value}</span> }.into_any()));
         }
+    }
+    if let Some(why) = why {
+        rows.push((t().sign_in.reason, view! { {why} }.into_any()));
     }
     let empty = detail == "{}" || detail == "null";
     view! {

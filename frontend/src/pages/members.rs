@@ -1,13 +1,16 @@
-use drover_api::{List, Member, Permission, Principal, PrincipalKind, Role, SetMember, Topic};
+use drover_api::{Member, Permission, Principal, Role, SetMember, Topic};
 use leptos::{prelude::*, task::spawn_local};
 
+use super::{
+    people::People,
+    principal_picker::{PrincipalPicker, principal_line, provider_words},
+};
 use crate::{
     api,
     components::*,
     environment::{Env, use_env},
     i18n::{fill, t},
-    icons::{Glyph, Icon},
-    remote::Remote,
+    icons::Glyph,
     states::{Stated, role_help},
 };
 
@@ -31,25 +34,38 @@ pub fn Members() -> impl IntoView {
             }
         })
     };
+    let members = move || member_table(env, may, add, reload);
+    let people = move || view! { <People env=env /> };
+    view! {
+        <Page title=words.members sub=words.members_text actions=add>
+            <Tabs
+                label=words.members
+                tabs=vec![
+                    Tab::new("members", words.members, members),
+                    Tab::new("people", t().sign_in.who_has_access, people),
+                ]
+            />
+            <Dialog open=open title=words.add_member>
+                <AddMember env=env open=open reload=reload />
+            </Dialog>
+        </Page>
+    }
+}
+
+fn member_table<V: IntoView + 'static>(
+    env: Env,
+    may: Signal<bool>,
+    add: impl Fn() -> V + Copy + Send + Sync + 'static,
+    reload: Trigger,
+) -> AnyView {
+    let words = &t().environment;
     let table = TableSpec::new(
         move |ask| ask.get(env.api("members")),
         |member: &Member| member.principal.id.clone(),
     )
     .column(
         Column::new("name", words.member, |member: &Member| {
-            let principal = member.principal.clone();
-            view! {
-                <span class="row">
-                    <Icon
-                        glyph=if principal.kind == PrincipalKind::Group { Glyph::Users } else { Glyph::User }
-                        class="faint"
-                    />
-                    <span class="two">
-                        <span class="strong">{principal.name}</span>
-                        <span>{principal.login}</span>
-                    </span>
-                </span>
-            }
+            view! { <span class="row">{principal_line(&member.principal, true)}</span> }
         })
         .sort()
         .grow(2),
@@ -58,18 +74,22 @@ pub fn Members() -> impl IntoView {
         Column::new("role", words.role, move |member: &Member| {
             let member = member.clone();
             move || match may.get() {
-                true => view! { <RoleSelect env=env member=member.clone() reload=reload /> }.into_any(),
-                false => {
-                    view! { <StatePill state=member.role title=role_help(member.role) /> }.into_any()
+                true => {
+                    view! { <RoleSelect env=env member=member.clone() reload=reload /> }.into_any()
                 }
+                false => view! { <StatePill state=member.role title=role_help(member.role) /> }
+                    .into_any(),
             }
         })
         .sort()
         .width(11.0),
     )
     .column(
-        Column::new("provider", words.provider, |member: &Member| provider_name(&member.principal))
-            .width(9.0),
+        Column::new("provider", words.provider, |member: &Member| {
+            let provider = provider_words(&member.principal);
+            view! { <span title=provider.clone()>{provider.clone()}</span> }
+        })
+        .grow(1),
     )
     .column(
         Column::new("created_at", words.since, |member: &Member| {
@@ -109,21 +129,7 @@ pub fn Members() -> impl IntoView {
         }
     })
     .reload_on(reload);
-    view! {
-        <Page title=words.members sub=words.members_text actions=add>
-            <Table spec=table label=words.members />
-            <Dialog open=open title=words.add_member>
-                <AddMember env=env open=open reload=reload />
-            </Dialog>
-        </Page>
-    }
-}
-
-fn provider_name(principal: &Principal) -> String {
-    match principal.provider.as_str() {
-        "local" => t().environment.provider_local.to_owned(),
-        other => other.to_owned(),
-    }
+    view! { <Table spec=table label=words.members /> }.into_any()
 }
 
 fn role_options() -> Vec<(String, String)> {
@@ -154,11 +160,8 @@ fn RoleSelect(env: Env, member: Member, reload: Trigger) -> impl IntoView {
 fn AddMember(env: Env, open: RwSignal<bool>, reload: Trigger) -> impl IntoView {
     let words = &t().environment;
     let form = Form::new();
-    let q = RwSignal::new(String::new());
     let chosen = RwSignal::new(None::<Principal>);
     let role = RwSignal::new(Role::Member.as_str().to_owned());
-    let found =
-        Remote::new(move || api::get("principals").query("q", q.get()).json::<List<Principal>>());
     let submit = move |()| {
         let (Some(principal), Some(role)) =
             (chosen.get_untracked(), Role::parse(&role.get_untracked()))
@@ -176,27 +179,16 @@ fn AddMember(env: Env, open: RwSignal<bool>, reload: Trigger) -> impl IntoView {
             },
         );
     };
+    let ids = Signal::derive(move || {
+        chosen.with(|chosen| chosen.iter().map(|one| one.id.clone()).collect::<Vec<_>>())
+    });
     let roles = Role::ALL
         .map(|role| (role.as_str().to_owned(), role.label().to_owned(), role_help(role).to_owned()))
         .into();
     view! {
         <FormView form=form on_submit=submit>
-            <div class="field">
-                <span class="field-label">{words.member}</span>
-                <SearchBox label=words.member_search value=q />
-                <div class="pick-list" role="listbox" aria-label=words.member_search>
-                    <Loaded remote=found lines=3 let:list>
-                        {move || {
-                            let list = list.get().items;
-                            if list.is_empty() {
-                                return view! { <p class="faint pick-none">{t().common.nothing_matches}</p> }
-                                    .into_any();
-                            }
-                            list.into_iter().map(|principal| pick(principal, chosen)).collect_view().into_any()
-                        }}
-                    </Loaded>
-                </div>
-            </div>
+            <PrincipalPicker label=words.member_search chosen=ids on_pick=move |one| chosen.set(Some(one)) />
+            {move || chosen.get().map(|one| view! { <div class="picked">{principal_line(&one, true)}</div> })}
             <Choices label=words.role value=role options=roles />
             <FormActions
                 form=form
@@ -205,26 +197,5 @@ fn AddMember(env: Env, open: RwSignal<bool>, reload: Trigger) -> impl IntoView {
                 on_cancel=move |()| open.set(false)
             />
         </FormView>
-    }
-}
-
-fn pick(principal: Principal, chosen: RwSignal<Option<Principal>>) -> impl IntoView {
-    let id = principal.id.clone();
-    let is_chosen = Memo::new(move |_| {
-        chosen.with(|chosen| chosen.as_ref().is_some_and(|chosen| chosen.id == id))
-    });
-    let choose = principal.clone();
-    view! {
-        <button
-            type="button"
-            role="option"
-            class="menu-item"
-            aria-selected=move || is_chosen.get().to_string()
-            on:click=move |_| chosen.set(Some(choose.clone()))
-        >
-            <Icon glyph=if principal.kind == PrincipalKind::Group { Glyph::Users } else { Glyph::User } />
-            <span>{principal.name.clone()} " " <span class="faint">{principal.login.clone()}</span></span>
-            {move || is_chosen.get().then(|| view! { <Icon glyph=Glyph::Check class="tone-accent" /> })}
-        </button>
     }
 }

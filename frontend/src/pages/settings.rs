@@ -35,14 +35,27 @@ fn General(now: ServerSettings, settings: Remote<ServerSettings>) -> impl IntoVi
     let words = &t().admin;
     let form = Form::new();
     let name = RwSignal::new(now.instance_name);
-    let minutes = RwSignal::new(now.catalog_refresh_minutes.to_string());
+    let number = |value: u32| RwSignal::new(value.to_string());
+    let minutes = number(now.catalog_refresh_minutes);
+    let refresh = number(now.directory_refresh_minutes);
+    let grace = number(now.directory_grace_minutes);
     let submit = move |()| {
-        let Ok(minutes) = minutes.get_untracked().trim().parse() else {
-            return form.fail_field("catalog_refresh_minutes", words.minutes_wrong);
+        let parse = |value: RwSignal<String>| value.get_untracked().trim().parse::<u32>().ok();
+        let wrong = |name, text| form.fail_field(name, text);
+        let Some(minutes) = parse(minutes) else {
+            return wrong("catalog_refresh_minutes", words.minutes_wrong);
+        };
+        let Some(refresh) = parse(refresh) else {
+            return wrong("directory_refresh_minutes", t().sign_in.refresh_minutes_wrong);
+        };
+        let Some(grace) = parse(grace) else {
+            return wrong("directory_grace_minutes", t().sign_in.grace_minutes_wrong);
         };
         let input = UpdateServerSettings {
             instance_name: Some(name.get_untracked()),
             catalog_refresh_minutes: Some(minutes),
+            directory_refresh_minutes: Some(refresh),
+            directory_grace_minutes: Some(grace),
         };
         form.submit(
             move || async move { api::patch("settings", &input).json::<ServerSettings>().await },
@@ -69,6 +82,27 @@ fn General(now: ServerSettings, settings: Remote<ServerSettings>) -> impl IntoVi
                 kind="number"
                 unit=words.minutes
             />
+            <div class="form-group">
+                <h3>{t().sign_in.directories_setting}</h3>
+                <TextField
+                    form=form
+                    name="directory_refresh_minutes"
+                    label=t().sign_in.refresh_minutes
+                    value=refresh
+                    kind="number"
+                    unit=words.minutes
+                    help=t().sign_in.refresh_minutes_help
+                />
+                <TextField
+                    form=form
+                    name="directory_grace_minutes"
+                    label=t().sign_in.grace_minutes
+                    value=grace
+                    kind="number"
+                    unit=words.minutes
+                    help=t().sign_in.grace_minutes_help
+                />
+            </div>
             <FormActions form=form label=t().common.save />
         </FormView>
     }

@@ -1,6 +1,7 @@
 use drover_api::{CreateUser, GlobalRole, Topic, UpdateUser, User, UserState};
 use leptos::{prelude::*, task::spawn_local};
 
+use super::user_accounts::{LinkAccounts, UserAccounts, refresh_groups, ways_in};
 use crate::{
     api,
     components::*,
@@ -24,6 +25,13 @@ pub fn Users() -> impl IntoView {
         edited.set(user);
         open.set(true);
     };
+    let accounts = RwSignal::new(false);
+    let linking = RwSignal::new(false);
+    let asked = RwSignal::new(None::<User>);
+    let show = move |user: User, dialog: RwSignal<bool>| {
+        asked.set(Some(user));
+        dialog.set(true);
+    };
     let table = TableSpec::new(move |ask| ask.get("users"), |user: &User| user.id.to_string())
         .column(
             Column::new("login", t().account.login, |user: &User| {
@@ -43,6 +51,7 @@ pub fn Users() -> impl IntoView {
             })
             .grow(2),
         )
+        .column(Column::new("identities", t().sign_in.accounts_column, ways_in).grow(2))
         .column(
             Column::new("global_role", t().account.global_role, |user: &User| {
                 view! { <StatePill state=user.global_role /> }
@@ -68,9 +77,18 @@ pub fn Users() -> impl IntoView {
         )
         .name(|user| user.display_name.clone())
         .open(move |user| edit(Some(user.clone())))
-        .actions(move |user| row_actions(user, me() == Some(user.id), edit, reload))
+        .actions(move |user| {
+            let mut items = row_actions(user, me() == Some(user.id), edit, reload);
+            items.splice(
+                1..1,
+                account_actions(user, reload, move |user, link| {
+                    show(user, if link { linking } else { accounts });
+                }),
+            );
+            items
+        })
         .sorted("login")
-        .live(&[Topic::User])
+        .live(&[Topic::User, Topic::Provider])
         .reload_on(reload);
     let title = Signal::derive(move || match edited.get() {
         Some(user) => fill(words.edit_user, &[("name", &user.display_name)]),
@@ -98,8 +116,48 @@ pub fn Users() -> impl IntoView {
                     None => view! { <NewUser open=open reload=reload /> }.into_any(),
                 }}
             </Dialog>
+            <Dialog open=accounts title=asked_title(asked, t().sign_in.accounts_of) wide=true>
+                {move || asked.get().map(|user| view! { <UserAccounts user=user reload=reload /> })}
+            </Dialog>
+            <Dialog open=linking title=asked_title(asked, t().sign_in.link_title)>
+                {move || asked.get().map(|user| view! { <LinkAccounts user=user open=linking reload=reload /> })}
+            </Dialog>
         </Page>
     }
+}
+
+fn asked_title(asked: RwSignal<Option<User>>, text: &'static str) -> Signal<String> {
+    Signal::derive(move || {
+        asked.with(|user| {
+            user.as_ref()
+                .map(|user| fill(text, &[("name", &user.display_name)]))
+                .unwrap_or_default()
+        })
+    })
+}
+
+/// What an administrator can do with a user's ways to sign in. `show` opens the page of them, or
+/// that which links two accounts.
+fn account_actions(
+    user: &User,
+    reload: Trigger,
+    show: impl Fn(User, bool) + Copy + Send + Sync + 'static,
+) -> Vec<MenuItem> {
+    let words = &t().sign_in;
+    let (shown, linked, refreshed) = (user.clone(), user.clone(), user.clone());
+    vec![
+        MenuItem::action(Glyph::IdCard, words.accounts, move || show(shown.clone(), false)),
+        MenuItem::action(Glyph::Refresh, words.refresh_groups, move || {
+            let user = refreshed.clone();
+            spawn_local(async move {
+                if refresh_groups(&user).await.is_some() {
+                    reload.notify();
+                }
+            });
+        })
+        .disabled_if(user.identities.is_empty()),
+        MenuItem::action(Glyph::Users, words.link, move || show(linked.clone(), true)),
+    ]
 }
 
 fn row_actions(
@@ -222,6 +280,11 @@ fn EditUser(user: User, open: RwSignal<bool>, reload: Trigger) -> impl IntoView 
     let words = &t().admin;
     let form = Form::new();
     let (id, version, old) = (user.id, user.version, user.clone());
+    // Who signs in elsewhere may get a password here too.
+    let (label, help) = match user.has_password {
+        true => (words.reset_password, words.reset_password_text),
+        false => (t().sign_in.give_password, t().sign_in.give_password_text),
+    };
     let name = RwSignal::new(user.display_name);
     let email = RwSignal::new(user.email.unwrap_or_default());
     let role = RwSignal::new(user.global_role.as_str().to_owned());
@@ -258,11 +321,11 @@ fn EditUser(user: User, open: RwSignal<bool>, reload: Trigger) -> impl IntoView 
             <TextField
                 form=form
                 name="password"
-                label=words.reset_password
+                label=label
                 value=password
                 kind="password"
                 autocomplete="new-password"
-                help=words.reset_password_text
+                help=help
                 optional=true
             />
             <FormActions form=form label=t().common.save on_cancel=move |()| open.set(false) />

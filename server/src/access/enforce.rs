@@ -22,7 +22,7 @@ use crate::{
     audit::{self, Note},
     auth,
     error::{Error, Result},
-    idempotency,
+    idempotency, scim,
 };
 
 /// The header that proves that a browser's write comes from Drover's own page.
@@ -74,7 +74,7 @@ pub async fn enforce(State(app): State<App>, request: Request, next: Next) -> Re
     let request_id =
         parts.headers.get("x-request-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
 
-    let admitted = admit(&app, &mut parts, rule, &params, address).await;
+    let admitted = admit(&app, &mut parts, rule, &params, address, &note).await;
     let caller = parts.extensions.get::<Caller>().cloned();
     let response = match admitted {
         Ok(()) => {
@@ -88,8 +88,9 @@ pub async fn enforce(State(app): State<App>, request: Request, next: Next) -> Re
         }
         Err(error) => error.into_response(),
     };
+    let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone());
+    let response = if rule.needs == Needs::Provisioner { scim::shape(response) } else { response };
     if let Some(action) = rule.action {
-        let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone());
         let ended = (response.status(), code);
         record(&app, action, caller, address, &params, note, request_id, ended).await;
     }
@@ -102,14 +103,23 @@ async fn admit(
     rule: &Rule,
     params: &[(String, String)],
     address: IpAddr,
+    note: &Note,
 ) -> Result<()> {
     if rule.needs == Needs::Public {
+        return Ok(());
+    }
+    if rule.needs == Needs::Provisioner {
+        let provider = params.iter().find(|(name, _)| name == "provider_id");
+        let provider = provider.map(|(_, id)| id.as_str());
+        let provisioner = scim::admit(app, parts, provider, note).await?;
+        parts.extensions.insert(provisioner);
         return Ok(());
     }
     let caller = identify(app, parts, address).await?.ok_or_else(Error::unauthenticated)?;
     parts.extensions.insert(caller.clone());
     match rule.needs {
-        Needs::Public | Needs::SignedIn => Ok(()),
+        // Public and Provisioner were answered above.
+        Needs::Public | Needs::Provisioner | Needs::SignedIn => Ok(()),
         Needs::Account if caller.scope.is_limited() => {
             Err(Error::forbidden("An API key with a scope may not do this."))
         }

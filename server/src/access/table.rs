@@ -25,6 +25,8 @@ pub enum Needs {
     In(Permission),
     /// This permission in some environment.
     InAny(Permission),
+    /// The SCIM token of the identity provider that the path names.
+    Provisioner,
 }
 
 /// A row of the table.
@@ -127,6 +129,28 @@ pub const RULES: &[Rule] = &[
     write("POST", "/v1/identity-providers/{provider_id}/test", Admin, "identity_provider.test"),
     write("POST", "/v1/identity-providers/{provider_id}/test-sign-in", Admin, "identity_provider.test"),
     write("POST", "/v1/identity-providers/{provider_id}/refresh", Admin, "identity_provider.refresh"),
+    // scim
+    write("POST", "/v1/identity-providers/{provider_id}/scim-token", Admin, "identity_provider.scim_token"),
+    write("DELETE", "/v1/identity-providers/{provider_id}/scim-token", Admin, "identity_provider.scim_token"),
+    read("/scim/v2/{provider_id}/ServiceProviderConfig", Provisioner),
+    read("/scim/v2/{provider_id}/ResourceTypes", Provisioner),
+    read("/scim/v2/{provider_id}/ResourceTypes/{name}", Provisioner),
+    read("/scim/v2/{provider_id}/Schemas", Provisioner),
+    read("/scim/v2/{provider_id}/Schemas/{schema}", Provisioner),
+    read("/scim/v2/{provider_id}/Users", Provisioner),
+    ask("/scim/v2/{provider_id}/Users/.search", Provisioner),
+    write("POST", "/scim/v2/{provider_id}/Users", Provisioner, "scim_user.create"),
+    read("/scim/v2/{provider_id}/Users/{id}", Provisioner),
+    write("PUT", "/scim/v2/{provider_id}/Users/{id}", Provisioner, "scim_user.update"),
+    write("PATCH", "/scim/v2/{provider_id}/Users/{id}", Provisioner, "scim_user.update"),
+    write("DELETE", "/scim/v2/{provider_id}/Users/{id}", Provisioner, "scim_user.delete"),
+    read("/scim/v2/{provider_id}/Groups", Provisioner),
+    ask("/scim/v2/{provider_id}/Groups/.search", Provisioner),
+    write("POST", "/scim/v2/{provider_id}/Groups", Provisioner, "scim_group.create"),
+    read("/scim/v2/{provider_id}/Groups/{id}", Provisioner),
+    write("PUT", "/scim/v2/{provider_id}/Groups/{id}", Provisioner, "scim_group.update"),
+    write("PATCH", "/scim/v2/{provider_id}/Groups/{id}", Provisioner, "scim_group.update"),
+    write("DELETE", "/scim/v2/{provider_id}/Groups/{id}", Provisioner, "scim_group.delete"),
     // environments
     read("/v1/environments", SignedIn),
     write("POST", "/v1/environments", Admin, "environment.create"),

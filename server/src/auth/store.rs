@@ -68,6 +68,7 @@ pub async fn reset_password(
     .fetch_optional(&mut *tx)
     .await?;
     let Some(user) = user else { return Ok(false) };
+    crate::users::ensure_local_principal(&mut tx, user).await?;
     sqlx::query!("DELETE FROM sessions WHERE user_id = $1", user).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM sign_in_failures WHERE key = 'login:' || lower($1)", login)
         .execute(&mut *tx)

@@ -42,18 +42,37 @@ pub async fn refusal(
     person: &Person,
     user_id: Option<Uuid>,
 ) -> sqlx::Result<Option<&'static str>> {
+    // Groups that were pushed count as those that the sign-in brings.
+    let pushed = sqlx::query!(
+        "SELECT p.id, p.name FROM user_principals u JOIN principals p ON p.id = u.principal_id
+         WHERE u.user_id = $1 AND u.source = 'scim' AND p.provider_id = $2",
+        user_id,
+        provider.id
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let pushed_ids: Vec<Option<String>> = pushed
+        .iter()
+        .map(|group| super::model::parse_principal_id(&group.id).map(|address| address.id))
+        .collect();
     let groups = person.groups.iter().map(|group| GroupNames {
         id: &group.id,
         name: &group.name,
         detail: group.detail.as_deref(),
     });
-    if !provider.allows_a_group_of(groups) {
+    let pushed_groups = pushed.iter().zip(&pushed_ids).map(|(group, id)| GroupNames {
+        id: id.as_deref().unwrap_or_default(),
+        name: &group.name,
+        detail: None,
+    });
+    if !provider.allows_a_group_of(groups.chain(pushed_groups)) {
         return Ok(Some(NO_ALLOWED_GROUP));
     }
     let principals: Vec<String> = [&person.named()]
         .into_iter()
         .chain(&person.groups)
         .map(|named| provider.principal_id(named.scheme, &named.id))
+        .chain(pushed.iter().map(|group| group.id.clone()))
         .collect();
     let row = sqlx::query!(
         r#"SELECT
@@ -130,6 +149,9 @@ pub async fn arrive(
     )
     .fetch_one(&mut *tx)
     .await?;
+    if is_new {
+        bring_pushed(tx, &own).await?;
+    }
     let left = sqlx::query!(
         "DELETE FROM user_principals u USING principals p
          WHERE u.user_id = $1 AND u.source = 'directory' AND p.id = u.principal_id
@@ -155,6 +177,30 @@ pub async fn arrive(
     .rows_affected();
     let changed = !is_new && (left + joined > 0 || was_refused == Some(true));
     Ok(Arrival { user_id, changed })
+}
+
+/// Gives the user of an account what SCIM has pushed for it: that it is told of by itself, and the
+/// groups.
+pub async fn bring_pushed(tx: &mut PgConnection, principal_id: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE identities i SET pushed = true FROM scim_users s
+         WHERE i.principal_id = $1 AND s.principal_id = i.principal_id AND NOT i.pushed",
+        principal_id
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO user_principals (user_id, principal_id, source)
+         SELECT i.user_id, g.principal_id, 'scim'
+         FROM identities i JOIN scim_users s ON s.principal_id = i.principal_id
+         JOIN scim_members m ON m.user_id = s.id JOIN scim_groups g ON g.id = m.group_id
+         WHERE i.principal_id = $1 AND s.active
+         ON CONFLICT DO NOTHING",
+        principal_id
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Keeps users and groups of a provider, so that they can be named: their names as they are now.
@@ -367,9 +413,13 @@ pub async fn all_due(db: &PgPool, provider: Uuid) -> sqlx::Result<u64> {
     Ok(due.rows_affected())
 }
 
-/// Applies a provider's access rules, as they are now, to what is known of its people. True when
-/// somebody may in no more.
-pub async fn apply_rules(tx: &mut PgConnection, provider: &ProviderRow) -> Result<bool> {
+/// Applies a provider's access rules, as they are now, to what is known of its people, or only of
+/// these users. True when somebody may in no more.
+pub async fn apply_rules(
+    tx: &mut PgConnection,
+    provider: &ProviderRow,
+    only: Option<&[Uuid]>,
+) -> Result<bool> {
     let rows = sqlx::query!(
         r#"SELECT i.principal_id, i.user_id,
                coalesce(array_agg(g.id) FILTER (WHERE g.id IS NOT NULL), '{}') AS "ids!",
@@ -380,8 +430,10 @@ pub async fn apply_rules(tx: &mut PgConnection, provider: &ProviderRow) -> Resul
            LEFT JOIN user_principals u ON u.user_id = i.user_id AND u.source <> 'own'
            LEFT JOIN principals g ON g.id = u.principal_id AND g.provider_id = $1
            WHERE i.provider_id = $1 AND i.refused IS NULL
+               AND ($2::uuid[] IS NULL OR i.user_id = ANY ($2))
            GROUP BY i.principal_id, i.user_id"#,
-        provider.id
+        provider.id,
+        only
     )
     .fetch_all(&mut *tx)
     .await?;

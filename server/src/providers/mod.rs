@@ -6,11 +6,12 @@
 //! roles to. [`tls`] is how all of them trust servers, [`http`] how those that speak HTTP are asked.
 
 pub mod accounts;
+pub mod active_directory;
 pub mod github;
 mod http;
+pub mod ldap;
 mod model;
 pub mod openid;
-mod pending;
 mod provider;
 mod refresh;
 mod registry;
@@ -26,7 +27,7 @@ pub use provider::*;
 pub use registry::{Connected, Providers};
 pub use routes::{no_ticket_cookie, router, ticket_cookie};
 pub use search::learn;
-pub use store::sweep;
+pub use store::{get, sweep};
 
 use crate::app::App;
 

@@ -11,13 +11,11 @@ use uuid::Uuid;
 
 use super::{
     IdentityProvider, ProviderError,
+    active_directory::{self, ActiveDirectory},
     github::{self, Github},
+    ldap::{self, Ldap},
     model::{ProviderRow, Setup},
     openid::{self, OpenId},
-    pending::{
-        active_directory::{self, ActiveDirectory},
-        ldap::{self, Ldap},
-    },
     store,
 };
 use crate::{
@@ -46,8 +44,8 @@ pub struct Connected {
 pub fn connect(setup: &Setup) -> Result<Arc<dyn IdentityProvider>, ProviderError> {
     let secret = setup.secret.clone();
     Ok(match &setup.config {
-        ProviderConfig::Ldap(config) => Ldap::new(config, secret)?,
-        ProviderConfig::ActiveDirectory(config) => ActiveDirectory::new(config, secret)?,
+        ProviderConfig::Ldap(config) => Arc::new(Ldap::new(config, secret)?),
+        ProviderConfig::ActiveDirectory(config) => Arc::new(ActiveDirectory::new(config, secret)?),
         ProviderConfig::Github(config) => Arc::new(Github::new(config, secret)?),
         ProviderConfig::Openid(config) => Arc::new(OpenId::new(config, secret)?),
     })

@@ -276,7 +276,7 @@ async fn update(
     let after = row(&app, id).await?;
     if input.access_mode.is_some() || input.allowed_groups.is_some() || principals.is_some() {
         let mut tx = app.db.begin().await?;
-        accounts::apply_rules(&mut tx, &after).await?;
+        accounts::apply_rules(&mut tx, &after, None).await?;
         tx.commit().await?;
         // Those who may in again are let in by their next refresh.
         accounts::all_due(&app.db, id).await?;

@@ -90,7 +90,7 @@ pub(super) async fn list(db: &PgPool, cipher: &Cipher) -> Result<Vec<ProviderRow
 }
 
 /// The provider, if there is one.
-pub(super) async fn get(db: &PgPool, cipher: &Cipher, id: Uuid) -> Result<Option<ProviderRow>> {
+pub async fn get(db: &PgPool, cipher: &Cipher, id: Uuid) -> Result<Option<ProviderRow>> {
     Ok(select(db, cipher, Some(id)).await?.pop())
 }
 

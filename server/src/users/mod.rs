@@ -7,4 +7,5 @@ mod store;
 
 pub use model::{NewUser, PrincipalRow, validate};
 pub use routes::router;
+pub(crate) use store::ensure_local_principal;
 pub use store::{get, has_principal, insert, known_principals};

@@ -158,7 +158,7 @@ pub(super) async fn update(
 }
 
 /// Whoever has a password has a local principal, too.
-pub(super) async fn ensure_local_principal(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
+pub(crate) async fn ensure_local_principal(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
     let principal = principal_id(id);
     sqlx::query!(
         "INSERT INTO principals (id, kind, provider, name, login)

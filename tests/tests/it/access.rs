@@ -10,6 +10,7 @@ use drover_server::access::{
     permits,
     table::{self, Needs},
 };
+use drover_server::scim::ERROR_SCHEMA;
 use drover_tests::{Answer, Client, TestServer};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -20,6 +21,8 @@ enum Expected {
     SignIn,
     NotThere,
     Forbidden,
+    /// Sign in, as SCIM says it.
+    ScimToken,
     Admitted,
 }
 
@@ -40,12 +43,15 @@ impl Persona {
         if needs == Needs::Public {
             return Expected::Admitted;
         }
+        if needs == Needs::Provisioner {
+            return Expected::ScimToken;
+        }
         if !self.signed_in {
             return Expected::SignIn;
         }
         let may = |yes: bool| if yes { Expected::Admitted } else { Expected::Forbidden };
         match needs {
-            Needs::Public | Needs::SignedIn => Expected::Admitted,
+            Needs::Public | Needs::Provisioner | Needs::SignedIn => Expected::Admitted,
             Needs::Account => may(!self.scoped),
             Needs::Admin => may(self.admin && !self.scoped),
             Needs::InAny(permission) => {
@@ -122,7 +128,8 @@ async fn every_route_is_for_whom_the_table_says() {
             }
         }
     }
-    for rule in table::RULES.iter().filter(|rule| rule.path.starts_with("/v1/")) {
+    let ours = |path: &str| path.starts_with("/v1/") || path.starts_with("/scim/");
+    for rule in table::RULES.iter().filter(|rule| ours(rule.path)) {
         let served = ["/v1/openapi.json", "/v1/docs"].contains(&rule.path)
             || operations.iter().any(|o| o.method.as_str() == rule.method && o.path == rule.path);
         if !served {
@@ -239,6 +246,13 @@ fn check(answer: &Answer, expected: Expected) -> Result<(), String> {
     let problem: Option<Problem> = serde_json::from_str(&answer.text).ok();
     let code = problem.map(|problem| problem.code).unwrap_or_default();
     let right = match expected {
+        Expected::ScimToken => {
+            let body: Value = serde_json::from_str(&answer.text).unwrap_or_default();
+            answer.status == 401
+                && answer.header("content-type") == Some("application/scim+json")
+                && body["schemas"] == json!([ERROR_SCHEMA])
+                && body["status"] == "401"
+        }
         Expected::SignIn => answer.status == 401 && code == "unauthenticated",
         Expected::NotThere => answer.status == 404 && code == "not_found",
         Expected::Forbidden => answer.status == 403 && code == "forbidden",

@@ -1,4 +1,11 @@
-//! Sign-in through a company's own accounts.
+//! Signing in with accounts of a company: each kind of identity provider against a real one, by
+//! itself and through the server.
 
+mod active_directory;
+mod company;
+mod directory;
 mod github;
+mod ldap;
 mod openid;
+mod scim;
+mod shell;

@@ -4,6 +4,7 @@ mod catalog;
 mod editor;
 mod live;
 mod session;
+mod sign_in;
 mod way;
 
 use std::time::Duration;

@@ -1,0 +1,295 @@
+texts! {
+    /// Identity providers: signing in through them, their pages, and searching them.
+    SignIn {
+        // The sign-in page.
+        continue_with: "Continue with {name}", "使用 {name} 登录";
+        or: "or", "或";
+        where_account: "Where your account is", "您的账户所在";
+        local_account: "Local account", "本地账户";
+        sign_in_failed: "Signing in did not work", "登录失败";
+        sign_in_failed_with: "Signing in with {name} did not work", "使用 {name} 登录失败";
+        sign_in_failed_text: "Try again. If it happens again, tell an administrator.", "请重试。如果问题仍然存在，请联系管理员。";
+
+        // Kinds.
+        github_text: "github.com or GitHub Enterprise Server: organisations and teams are groups.", "github.com 或 GitHub Enterprise Server：组织和团队作为用户组。";
+        openid_other: "Another OpenID provider", "其他 OpenID 提供方";
+        openid_text: "Anything that speaks OpenID Connect.", "任何支持 OpenID Connect 的服务。";
+        directories: "Directories", "目录服务";
+        directories_text: "People sign in on Drover's own page with the password that they have there.", "用户在 Drover 登录页面使用目录中的密码登录。";
+        services: "Sign-in services", "登录服务";
+        services_text: "People are sent to the service's own page and come back signed in.", "用户将被转到该服务的页面，登录后返回。";
+
+        // The list.
+        title: "Sign-in", "登录方式";
+        text: "Directories and sign-in services that know your people, beside local accounts. Local accounts can always sign in, so that nobody is locked out.", "除本地账户外，认识您的用户的目录和登录服务。本地账户始终可以登录，避免无法进入系统。";
+        add: "Add provider", "添加提供方";
+        add_title: "Where are your people's accounts?", "您的用户账户在哪里？";
+        empty: "Only local accounts so far", "目前只有本地账户";
+        empty_text: "Connect your company's directory or sign-in service, test it, and then give its groups roles in environments.", "连接公司的目录或登录服务，测试后即可为其用户组分配环境角色。";
+        kind: "Kind", "类型";
+        users: "Users", "用户数";
+        last_contact: "Last contact", "最近联系";
+        state_on: "On", "已启用";
+        state_off: "Off", "已停用";
+        state_untested: "Not tested", "未测试";
+        state_failing: "Failing", "故障";
+        draft_waiting: "Draft waiting", "有待生效的草稿";
+        failing_since: "Failing since {time}: {error}", "自 {time} 起故障：{error}";
+
+        // A provider's page.
+        overview: "Overview", "概览";
+        settings: "Settings", "设置";
+        test: "Test", "测试";
+        access: "Access", "访问";
+        scim: "SCIM", "SCIM";
+        switch_on: "Switch on", "启用";
+        switch_off: "Switch off", "停用";
+        switched_on: "{name} is on: its people can sign in.", "{name} 已启用：其用户可以登录。";
+        switched_off: "{name} is off.", "{name} 已停用。";
+        switch_on_blocked: "It can be switched on when a test sign-in has worked.", "测试登录成功后方可启用。";
+        off_title: "Switch {name} off?", "停用 {name}？";
+        off_text: "Nobody signs in through it any more, and what people have through it ends at once: their sessions, and the roles of its groups. Other ways to sign in stay. When it is switched on again, all is as before.", "将无法再通过它登录，通过它获得的一切立即失效：会话以及其用户组的角色。其他登录方式不受影响。再次启用后恢复原状。";
+        off_accounts: "{n} account|{n} accounts", "{n} 个账户";
+        delete_title: "Delete {name}?", "删除 {name}？";
+        delete_text: "The connection goes for good, with its users' accounts there and all memberships of its users and groups. Who has no other way to sign in cannot sign in any more.", "该连接将永久删除，包括其用户在此的账户，以及其用户和用户组的所有成员身份。没有其他登录方式的用户将无法再登录。";
+        delete_accounts: "{n} account loses access|{n} accounts lose access", "{n} 个账户将失去访问权限";
+        deleted: "{name} is deleted.", "{name} 已删除。";
+        draft_title: "Changed settings wait for a test", "更改的设置等待测试";
+        draft_text: "These settings come into force when a test sign-in with them has worked. Until then the old ones stay in force.", "使用这些设置测试登录成功后才会生效。在此之前原有设置继续有效。";
+        draft_test: "Test them", "测试";
+        draft_discard: "Discard", "放弃";
+        draft_discard_title: "Discard the changed settings?", "放弃更改的设置？";
+        draft_discard_text: "The settings in force stay as they are.", "当前生效的设置保持不变。";
+        draft_discarded: "The changed settings are discarded.", "已放弃更改的设置。";
+        next_test: "Next: test it", "下一步：测试";
+        next_test_text: "Sign in once through it yourself. Then it can be switched on.", "请您自己通过它登录一次，之后即可启用。";
+        next_on: "Ready to be switched on", "可以启用";
+        next_on_text: "A test sign-in has worked. Look at who may sign in under Access, then switch it on.", "测试登录已成功。请在“访问”中确认谁可以登录，然后启用。";
+        health: "State", "状态";
+        health_ok: "All is well", "一切正常";
+        health_unknown: "Not asked yet", "尚未联系";
+        since: "Since", "开始时间";
+        access_ends: "Access ends", "访问终止";
+        access_ends_text: "If it stays away, what people have through it stops counting.", "如果持续无响应，通过它获得的权限将失效。";
+        pending: "Waiting for refresh", "等待刷新";
+        pending_accounts: "{n} account|{n} accounts", "{n} 个账户";
+        refresh_now: "Refresh now", "立即刷新";
+        refresh_begun: "The groups of everybody in use are being read again.", "正在重新读取所有在用账户的用户组。";
+        addresses: "To enter at the provider", "需在提供方填写";
+        addresses_text: "The provider asks for these addresses.", "提供方会要求填写以下地址。";
+        callback_url: "Callback address (redirect URI)", "回调地址（redirect URI）";
+        logout_url: "Back-channel logout address", "后台注销地址（back-channel logout）";
+        logout_url_help: "Optional: the provider tells Drover here when somebody signs out.", "可选：用户注销时，提供方通过此地址通知 Drover。";
+
+        // The form.
+        name: "Name", "名称";
+        name_help: "As people know it: it stands on the sign-in page.", "用户熟知的名称，显示在登录页面上。";
+        connection: "Connection", "连接";
+        people: "People", "人员";
+        groups: "Groups", "用户组";
+        claims: "People and groups", "人员与用户组";
+        more: "More settings", "更多设置";
+        secret_bind: "Password of the service account", "服务账户密码";
+        secret_client: "Client secret", "客户端密钥（client secret）";
+        secret_kept: "Stored. Leave empty to keep it.", "已保存。留空则保持不变。";
+        secret_public: "Leave empty for a public client.", "公共客户端请留空。";
+        saved: "The settings are saved.", "设置已保存。";
+        saved_draft: "Saved. They come into force when a test sign-in has worked.", "已保存。测试登录成功后生效。";
+        number_wrong: "Give a whole number.", "请输入整数。";
+        servers: "Servers", "服务器";
+        servers_help: "host or host:port, one a line. The first that answers is used.", "host 或 host:port，每行一个。使用第一个有响应的服务器。";
+        security: "Protection", "加密方式";
+        security_ldaps: "LDAPS: TLS from the start", "LDAPS：全程 TLS";
+        security_start_tls: "StartTLS: TLS on the plain port", "StartTLS：普通端口上启用 TLS";
+        security_plain: "None: passwords cross the network in the clear", "无：密码以明文传输";
+        ca: "Certificate authority", "证书颁发机构";
+        ca_help: "PEM. Only for a private authority: it is trusted instead of the system's.", "PEM 格式。仅用于私有 CA：将代替系统信任的 CA。";
+        bind_dn: "Service account", "服务账户";
+        bind_dn_help: "The account with which Drover searches: its DN. It needs to read only.", "Drover 用于搜索的账户的 DN，只需读取权限。";
+        bind_dn_help_ad: "The account with which Drover searches: a DN, DOMAIN\\user or user@example.com. It needs to read only.", "Drover 用于搜索的账户：DN、DOMAIN\\user 或 user@example.com，只需读取权限。";
+        connect_timeout: "Time to connect", "连接超时";
+        search_timeout: "Time to answer", "查询超时";
+        seconds: "seconds", "秒";
+        user_base: "Where people are", "人员所在位置";
+        user_base_help: "The DN of the part of the tree with their entries.", "人员条目所在子树的 DN。";
+        user_object_class: "Object class of people", "人员对象类";
+        user_login_attribute: "Attribute: login", "属性：登录名";
+        user_name_attribute: "Attribute: name shown", "属性：显示名称";
+        user_mail_attribute: "Attribute: e-mail", "属性：电子邮箱";
+        id_attribute: "Attribute: lasting id", "属性：永久标识";
+        id_attribute_help: "Stays the same through renames and moves. Groups have it too.", "重命名或移动后保持不变。用户组也有此属性。";
+        user_member_of: "Attribute: member of", "属性：所属组";
+        user_member_of_help: "The attribute of people that names their groups, e.g. memberOf. Empty: groups are searched.", "人员条目中列出所属组的属性，例如 memberOf。留空则通过搜索用户组获得。";
+        user_filter: "Filter for people", "人员过滤器";
+        filter_help: "RFC 4515, e.g. (!(nsAccountLock=TRUE)). Who does not match is not let in.", "RFC 4515 格式，例如 (!(nsAccountLock=TRUE))。不匹配者无法登录。";
+        group_filter: "Filter for groups", "用户组过滤器";
+        group_filter_help: "RFC 4515. Groups that do not match are not seen.", "RFC 4515 格式。不匹配的用户组不可见。";
+        group_base: "Where groups are", "用户组所在位置";
+        group_base_help: "The DN of the part of the tree with groups. Empty: no groups.", "用户组所在子树的 DN。留空则不使用用户组。";
+        group_base_help_ad: "The DN of the part of the tree with groups. Empty: the same as for people.", "用户组所在子树的 DN。留空则与人员相同。";
+        group_object_classes: "Object classes of groups", "用户组对象类";
+        one_a_line: "One a line.", "每行一个。";
+        group_name_attribute: "Attribute: group's name", "属性：组名称";
+        group_member_attribute: "Attribute: members by DN", "属性：按 DN 列出成员";
+        group_member_attribute_help: "As in groupOfNames: member. Empty: not used.", "如 groupOfNames 中的 member。留空则不使用。";
+        group_member_uid_attribute: "Attribute: members by login", "属性：按登录名列出成员";
+        group_member_uid_attribute_help: "As in posixGroup: memberUid. Empty: not used.", "如 posixGroup 中的 memberUid。留空则不使用。";
+        nested_groups: "Groups in groups count", "计入嵌套用户组";
+        nested_groups_help: "Who is in a group that is in another group is in both.", "属于子组的人员同时属于上级组。";
+        global_catalog: "Ask the global catalog", "查询全局编录";
+        global_catalog_help: "For a forest of several domains: ports 3269 and 3268.", "适用于多域林：端口 3269 和 3268。";
+        default_domain: "Domain (NetBIOS name)", "域（NetBIOS 名）";
+        default_domain_help: "Of people who type none, e.g. EXAMPLE.", "用户未输入域时使用，例如 EXAMPLE。";
+        dns_domain: "Domain (DNS name)", "域（DNS 名）";
+        dns_domain_help: "e.g. example.com: what user@example.com ends with.", "例如 example.com，即 user@example.com 的后缀。";
+        github_url: "Address", "地址";
+        github_url_help: "https://github.com, or the address of your GitHub Enterprise Server.", "https://github.com，或您的 GitHub Enterprise Server 地址。";
+        client_id: "Client id", "客户端 ID（client id）";
+        github_client_help: "Of an OAuth app at GitHub (Settings → Developer settings). Any callback address will do at first: the right one is shown here once this is saved.", "来自 GitHub 的 OAuth 应用（Settings → Developer settings）。回调地址可先任意填写，保存后此处会显示正确的地址。";
+        openid_client_help: "Of a web application registered at the provider. The callback address to enter there is shown once this is saved.", "来自在提供方注册的 Web 应用。需要填写的回调地址在保存后显示。";
+        issuer: "Issuer", "颁发者（issuer）";
+        issuer_help: "Its settings are read from here plus /.well-known/openid-configuration.", "从此地址加 /.well-known/openid-configuration 读取其配置。";
+        scopes: "Scopes", "作用域（scopes）";
+        scopes_help: "Beside openid, with spaces between. offline_access lets Drover read groups again between sign-ins.", "除 openid 外的作用域，以空格分隔。offline_access 允许 Drover 在两次登录之间重新读取用户组。";
+        prompt: "Prompt", "提示（prompt）";
+        prompt_help: "What the provider asks each time: login, consent, select_account. Empty: what it thinks right.", "每次登录时提供方的提示：login、consent、select_account。留空则由其决定。";
+        id_claim: "Claim: lasting id", "声明：永久标识";
+        login_claim: "Claim: login", "声明：登录名";
+        name_claim: "Claim: name shown", "声明：显示名称";
+        mail_claim: "Claim: e-mail", "声明：电子邮箱";
+        groups_claim: "Claim: groups", "声明：用户组";
+        groups_claim_help: "A list or a text. Dots lead into objects, e.g. realm_access.roles. Empty: no groups.", "列表或文本。用点号进入对象，例如 realm_access.roles。留空则不使用用户组。";
+        clock_skew: "Clocks may differ by", "允许的时钟偏差";
+        provider_logout: "Sign out there too", "同时在提供方注销";
+        provider_logout_help: "Signing out of Drover signs out of the provider as well.", "退出 Drover 时也退出提供方。";
+
+        // Tests.
+        test_text: "Sign in as somebody who is in the directory: yourself, best. Nothing is stored of the password.", "请以目录中的某个账户登录测试，最好是您自己。密码不会被保存。";
+        test_text_redirect: "You are sent to the provider, sign in there, and come back here with the report.", "您将被转到提供方登录，然后返回此处查看报告。";
+        test_draft: "The changed settings are tested.", "将测试更改后的设置。";
+        test_sign_in: "Test sign-in", "测试登录";
+        test_connection: "Test connection only", "仅测试连接";
+        test_none: "Not tested yet", "尚未测试";
+        test_none_text: "A test shows step by step what works and what the server says.", "测试会逐步显示哪些正常以及服务器的回应。";
+        report: "Last test", "最近一次测试";
+        report_worked: "The sign-in worked.", "登录成功。";
+        report_connection: "The connection works. A sign-in has not been tried yet.", "连接正常。尚未尝试登录。";
+        report_failed: "It stopped at: {step}", "停止于：{step}";
+        report_of_draft: "with the changed settings", "使用更改后的设置";
+        person: "Who was found", "找到的人员";
+        principal: "Principal", "主体";
+        place: "Place", "位置";
+        groups_found: "{n} group|{n} groups", "{n} 个用户组";
+        no_groups_found: "No groups", "没有用户组";
+        would_enter: "The access rules let this person in.", "访问规则允许此人登录。";
+        would_not_enter: "The access rules would not let this person in: {reason}", "访问规则不允许此人登录：{reason}";
+        step_connection: "Connection", "连接";
+        step_tls: "TLS", "TLS";
+        step_bind: "Service account", "服务账户";
+        step_user_search: "Find the person", "查找人员";
+        step_user_bind: "Check the password", "验证密码";
+        step_groups: "Groups", "用户组";
+        step_discovery: "Discovery", "发现配置";
+        step_keys: "Signing keys", "签名密钥";
+        step_client: "Client id and secret", "客户端 ID 与密钥";
+        step_token: "Exchange the code", "兑换授权码";
+        step_id_token: "ID token", "ID 令牌";
+        step_user: "Who it is", "用户信息";
+
+        // Access.
+        mode: "Who may sign in", "谁可以登录";
+        mode_unrestricted: "Everyone there", "所有人";
+        mode_unrestricted_help: "Everyone whom the provider lets in. What they see is up to the environments' roles.", "提供方允许的所有人。可见内容由环境角色决定。";
+        mode_restricted: "Members, and who is listed", "成员和列出的人员";
+        mode_restricted_help: "Who is a member of any environment, also through a group, and the users and groups below.", "任一环境的成员（包括通过用户组），以及下方列出的用户和用户组。";
+        mode_required: "Only who is listed", "仅列出的人员";
+        mode_required_help: "Only the users and groups below, even if others are members of environments.", "仅限下方列出的用户和用户组，即使其他人是环境成员。";
+        allowed: "Listed users and groups", "列出的用户和用户组";
+        allowed_none: "Nobody is listed.", "未列出任何人。";
+        allowed_all: "Not needed while everyone may sign in.", "所有人均可登录时无需列出。";
+        allowed_add: "Add a user or group", "添加用户或用户组";
+        allowed_off: "Users and groups can be searched once the provider is on.", "启用提供方后即可搜索用户和用户组。";
+        allowed_groups: "Required groups", "必需的用户组";
+        allowed_groups_help: "When not empty, only people in one of these groups are let in at all, whatever is chosen above. Names, DNs or ids as the provider has them, one a line.", "如不为空，则只有属于其中某个组的人员才能登录，与上方选择无关。填写提供方中的名称、DN 或标识，每行一个。";
+        allowed_groups_help_github: "When not empty, only people in one of these are let in at all, whatever is chosen above: organisation or organisation/team, one a line.", "如不为空，则只有属于其中某个组织或团队的人员才能登录，与上方选择无关。格式：organisation 或 organisation/team，每行一个。";
+        access_saved: "Who may sign in is saved.", "登录权限已保存。";
+
+        // SCIM.
+        scim_text: "The provider can push its users and groups to Drover as they change, so that nothing waits for the next refresh.", "提供方可在用户和用户组变化时主动推送给 Drover，无需等待下一次刷新。";
+        scim_url: "Base address", "基础地址";
+        scim_token: "Bearer token", "令牌（bearer token）";
+        scim_off: "No token: SCIM is off", "没有令牌：SCIM 已停用";
+        scim_make: "Make a token", "生成令牌";
+        scim_replace: "Replace the token", "更换令牌";
+        scim_replace_text: "The present token stops working at once. Enter the new one at the provider.", "当前令牌立即失效。请在提供方填写新令牌。";
+        scim_remove: "Remove the token", "移除令牌";
+        scim_remove_text: "The provider cannot push changes any more. What it has pushed stays until the next refresh or sign-in.", "提供方将无法再推送变更。已推送的内容保留到下一次刷新或登录。";
+        scim_removed: "SCIM is off.", "SCIM 已停用。";
+        scim_copy: "Copy the token now", "请立即复制令牌";
+        scim_copy_text: "This is the only time that it is shown. Enter both at the provider.", "令牌仅显示这一次。请将两者填写到提供方。";
+        scim_last_used: "Last push", "最近推送";
+        scim_users: "Users pushed", "已推送用户";
+        scim_groups: "Groups pushed", "已推送用户组";
+
+        // Searching people.
+        search_hint: "Type three letters to search {name}.", "输入三个字符以搜索 {name}。";
+        searching: "Asking {name}…", "正在查询 {name}…";
+        no_answer: "did not answer", "无响应";
+        search_failed: "cannot be searched now", "当前无法搜索";
+        known_only: "Only people and groups known from sign-ins can be found here.", "此处只能找到曾登录过的人员及其用户组。";
+        nobody_found: "Nobody found.", "未找到。";
+        use_group: "Use the group “{name}”", "使用用户组“{name}”";
+        found: "{n} found|{n} found", "找到 {n} 个";
+        user: "User", "用户";
+        group: "Group", "用户组";
+
+        // Who has access.
+        who_has_access: "People with access", "有权限的人员";
+        who_has_access_text: "Everyone who is known and has a role here now, and where it comes from. The strongest counts.", "当前在此拥有角色的所有已知人员及其来源。以最高角色为准。";
+        role_now: "Role", "角色";
+        comes_from: "Comes from", "来源";
+        from_admin: "Global administrator", "全局管理员";
+        from_self: "{role}, own membership", "{role}，本人成员身份";
+        from_group: "{role} through group {group}", "{role}，通过用户组 {group}";
+        nobody_has_access: "Nobody has a role here yet", "此处还没有人拥有角色";
+
+        // Accounts of a user.
+        accounts: "Sign-in and groups", "登录方式与用户组";
+        accounts_of: "How {name} signs in", "{name} 的登录方式";
+        accounts_column: "Signs in with", "登录方式";
+        accounts_none: "No way to sign in", "无法登录";
+        password: "Password", "密码";
+        has_password: "A password of Drover's own", "Drover 自有密码";
+        no_password: "No password of Drover's own", "没有 Drover 自有密码";
+        give_password: "Give a password", "设置密码";
+        give_password_text: "Lets the user sign in with a local account too.", "允许该用户同时使用本地账户登录。";
+        identity_active: "Counts", "有效";
+        identity_refused: "Refused", "已拒绝";
+        identity_expired: "Too old", "已过期";
+        identity_off: "Provider off", "提供方已停用";
+        login_there: "Login there", "登录名";
+        refreshed: "Last told", "最近确认";
+        refresh_groups: "Refresh groups", "刷新用户组";
+        groups_refreshed: "The groups of {name} are read anew.", "已重新读取 {name} 的用户组。";
+        link: "Link accounts…", "合并账户…";
+        link_title: "Link another account to {name}", "将另一个账户合并到 {name}";
+        link_text: "If one person has two accounts, make them one. The account chosen here goes: its ways to sign in, memberships and API keys become those of {name}, and its sessions end. This cannot be undone; a way to sign in can be unlinked later.", "如果同一个人有两个账户，可将其合并为一个。所选账户将消失：其登录方式、成员身份和 API 密钥归 {name} 所有，其会话结束。此操作无法撤销；之后可以解除某个登录方式。";
+        link_search: "Find the account that goes", "查找要并入的账户";
+        link_button: "Link accounts", "合并账户";
+        linked: "The accounts are one now.", "账户已合并。";
+        unlink: "Unlink", "解除";
+        unlink_title: "Unlink {provider} from {name}?", "解除 {name} 与 {provider} 的关联？";
+        unlink_text: "The user does not sign in through it any more, and the roles of its groups end at once. Whoever signs in there next gets an account of their own.", "该用户将无法再通过它登录，其用户组的角色立即失效。下次通过它登录时将获得新的独立账户。";
+        unlinked: "Unlinked.", "已解除。";
+
+        // Settings of the installation.
+        directories_setting: "Sign-in", "登录";
+        refresh_minutes: "Read groups again every", "用户组刷新间隔";
+        refresh_minutes_help: "How soon a change in a directory is known here. Groups are read at each sign-in too.", "目录中的变更多久后在此生效。每次登录时也会读取用户组。";
+        grace_minutes: "Keep known groups for", "保留已知用户组的时长";
+        grace_minutes_help: "While a provider does not answer, what is known goes on counting for this long. Then access through it ends.", "提供方无响应时，已知内容在此时长内继续有效，之后通过它获得的访问权限终止。";
+        refresh_minutes_wrong: "Give a number of minutes from 1 to 1,440 (a day).", "请输入 1 到 1,440（一天）之间的分钟数。";
+        grace_minutes_wrong: "Give a number of minutes from 1 to 43,200 (30 days).", "请输入 1 到 43,200（30 天）之间的分钟数。";
+        reason: "Reason", "原因";
+    }
+}

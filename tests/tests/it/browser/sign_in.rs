@@ -1,0 +1,211 @@
+//! The pages of sign-in, as far as they need no provider that answers.
+
+use drover_tests::{ADMIN, Browser, PASSWORD, TestServer};
+use serde_json::json;
+
+use super::{EXPECTED, page, sign_in, signed_in};
+
+const NEW_LDAP: &str = "/admin/sign-in/new?kind=ldap&preset=free_ipa";
+
+/// A directory at an address where nobody listens.
+fn dead_directory() -> serde_json::Value {
+    json!({
+        "name": "Example Corp",
+        "secret": "service-password",
+        "config": {
+            "kind": "ldap",
+            "servers": ["127.0.0.1:1"],
+            "security": "ldaps",
+            "connect_timeout_seconds": 2,
+            "search_timeout_seconds": 2,
+            "bind_dn": "cn=drover,dc=example,dc=com",
+            "user_base": "ou=people,dc=example,dc=com",
+            "user_object_class": "inetOrgPerson",
+            "user_login_attribute": "uid",
+            "user_name_attribute": "cn",
+            "user_mail_attribute": "mail",
+            "id_attribute": "entryUUID",
+        },
+    })
+}
+
+/// The administrator, at one of the pages of administration.
+async fn admin_at(server: &TestServer, path: &str) -> Browser {
+    server.admin().await;
+    let browser = Browser::start().await;
+    browser.open(&format!("{}{path}", server.base())).await;
+    sign_in(&browser, ADMIN).await;
+    browser.find(".nav").await;
+    browser
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_providers_there_is_only_login_and_password() {
+    let server = TestServer::start().await;
+    server.admin().await;
+    let browser = Browser::start().await;
+    let b = &browser;
+    b.open(&format!("{}/sign-in", server.base())).await;
+    b.find("input[name=password]").await;
+    assert_eq!(b.count(".segments, select, .or, main a.btn").await, 0);
+    // Nothing is sent without a password.
+    b.fill("input[name=login]", ADMIN).await;
+    b.find("button[type=submit]:disabled").await;
+    b.keys("\u{e007}").await;
+    b.fill("input[name=password]", PASSWORD).await;
+    b.click("button[type=submit]").await;
+    b.see("h1", "Default").await;
+    b.assert_no_errors(EXPECTED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_wrong_at_a_provider_is_said_in_words() {
+    let server = TestServer::start().await;
+    server.admin().await;
+    let browser = Browser::start().await;
+    let b = &browser;
+    let message = "The%20account%20is%20%3Cb%3Edisabled%3C%2Fb%3E.";
+    b.open(&format!("{}/sign-in?error=refused&message={message}", server.base())).await;
+    b.see("[role=alert]", "Signing in did not work").await;
+    // A text, whatever is in it.
+    b.see("[role=alert]", "The account is <b>disabled</b>.").await;
+    b.assert_no_errors(EXPECTED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_are_said_at_their_fields() {
+    let server = TestServer::start().await;
+    let browser = admin_at(&server, "/admin/sign-in").await;
+    let b = &browser;
+    b.see("main", "Only local accounts so far").await;
+    b.click_text_in("//main", "Add provider").await;
+    b.click_text_in("//main", "FreeIPA").await;
+    b.see("h1", "FreeIPA").await;
+    assert!(b.path().await.ends_with(NEW_LDAP), "{}", b.path().await);
+    // What FreeIPA's entries have is filled in.
+    let object_class = b.field("Object class of people").await.prop("value").await.unwrap();
+    assert_eq!(object_class.as_deref(), Some("posixAccount"));
+    b.click_text_in("//form", "Add provider").await;
+    let servers = b.field("Servers").await;
+    b.until("the mistake at its field", async || {
+        (servers.attr("aria-invalid").await.ok()? == Some("true".into())).then_some(())
+    })
+    .await;
+    // What is folded away opens when something in it is wrong.
+    assert_eq!(b.count("details.more[open]").await, 0);
+    servers.send_keys("127.0.0.1:1").await.unwrap();
+    for (label, value) in [
+        ("Service account", "cn=drover,dc=example,dc=com"),
+        ("Password of the service account", "service-password"),
+        ("Where people are", "ou=people,dc=example,dc=com"),
+    ] {
+        b.field(label).await.send_keys(value).await.unwrap();
+    }
+    b.run("document.querySelectorAll('details.more').forEach(one => one.open = true)").await;
+    let filter = b.field("Filter for people").await;
+    filter.clear().await.unwrap();
+    filter.send_keys("(uid=*").await.unwrap();
+    b.run("document.querySelectorAll('details.more').forEach(one => one.open = false)").await;
+    b.click_text_in("//form", "Add provider").await;
+    b.find("details.more[open] [name='config.user_filter'][aria-invalid=true]").await;
+    b.fill("[name='config.user_filter']", "(uid=*)").await;
+    b.click_text_in("//form", "Add provider").await;
+    b.see("h1", "FreeIPA").await;
+    b.see("main", "Not tested").await;
+    b.see("main", "Next: test it").await;
+    b.assert_no_errors(&[EXPECTED, &["422"]].concat()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_does_not_answer_cannot_be_switched_on() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let made = admin.post("/v1/identity-providers", &dead_directory()).await.expect(201).value();
+    let path = format!("/admin/sign-in/{}", made["id"].as_str().unwrap());
+    let browser = admin_at(&server, &path).await;
+    let b = &browser;
+    b.see("h1", "Example Corp").await;
+    let on = "//header//button[contains(., 'Switch on')][@disabled]";
+    b.until("a button that cannot be clicked", async || {
+        b.driver().find(fantoccini::Locator::XPath(on)).await.ok()
+    })
+    .await;
+    b.click_text_in("//*[@role='tablist']", "Test").await;
+    b.see("main", "Not tested yet").await;
+    b.click_text("Test connection only").await;
+    b.see(".notice", "It stopped at: Connection").await;
+    b.find(".checks [data-ok=false]").await;
+    // The same with a person, who is then not asked for.
+    b.fill("input[name=login]", "grace").await;
+    b.fill("input[name=password]", PASSWORD).await;
+    b.click_text("Test sign-in").await;
+    b.value(
+        "the password is gone",
+        "return document.querySelector('input[name=password]').value === ''",
+    )
+    .await;
+    b.find(".checks [data-ok=false]").await;
+    b.until("it still cannot be switched on", async || {
+        b.driver().find(fantoccini::Locator::XPath(on)).await.ok()
+    })
+    .await;
+    let version =
+        admin.get(&format!("/v1{}", path.replace("/admin/sign-in", "/identity-providers"))).await;
+    assert_eq!(version.expect(200).value()["enabled"], false);
+
+    // Deleting asks for the name first.
+    b.click("header button[aria-haspopup=menu]").await;
+    b.click_text_in("//*[@role='menu']", "Delete").await;
+    b.find("dialog button[type=submit]:disabled").await;
+    b.fill("dialog input", "Example Corp").await;
+    b.click("dialog button[type=submit]").await;
+    b.see("main", "Only local accounts so far").await;
+    b.assert_no_errors(EXPECTED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_are_found_and_where_roles_come_from_is_said() {
+    let server = TestServer::start().await;
+    let environment = server.default_environment().await.id;
+    server.user("grace").await;
+    let browser = signed_in(&server, environment, "/members").await;
+    let b = &browser;
+    b.click_text_in("//main", "Add member").await;
+    b.fill("dialog input[type=search]", "gra").await;
+    b.see("dialog [role=option]", "grace").await;
+    b.gone("dialog [role=option]", ADMIN).await;
+    b.click("dialog [role=option]").await;
+    b.find("dialog [role=option][aria-selected=true]").await;
+    b.click_text_in("//dialog", "Add member").await;
+    b.see("[role=row]", "grace").await;
+    b.click_text_in("//*[@role='tablist']", "People with access").await;
+    assert_eq!(b.path().await, page(environment, "/members?tab=people"));
+    b.see("[role=row]", "Member, own membership").await;
+    b.see("[role=row]", "Global administrator").await;
+    b.assert_no_errors(EXPECTED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_accounts_become_one() {
+    let server = TestServer::start().await;
+    server.user("grace").await;
+    server.user("hopper").await;
+    let browser = admin_at(&server, "/admin/users").await;
+    let b = &browser;
+    b.see("[role=row]", "hopper").await;
+    b.run(
+        "[...document.querySelectorAll('[role=row][data-id]')]
+            .find(row => row.innerText.includes('grace')).querySelector('.table-actions button').click()",
+    )
+    .await;
+    b.click_text_in("//*[@role='menu']", "Link accounts…").await;
+    b.see("dialog", "Link another account to grace").await;
+    b.fill("dialog input[type=search]", "hopper").await;
+    b.gone("dialog [role=option]", ADMIN).await;
+    b.click("dialog [role=option]").await;
+    b.see("dialog .going", "hopper").await;
+    b.click("dialog button[type=submit]").await;
+    b.gone("[role=row]", "hopper").await;
+    b.see("[role=row]", "grace").await;
+    b.assert_no_errors(EXPECTED).await;
+}
