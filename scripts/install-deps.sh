@@ -90,3 +90,8 @@ if [ "$purpose" = test ] && ! command -v cargo-nextest >/dev/null; then
 	say "Installing cargo-nextest"
 	env -u CARGO_TARGET_DIR cargo install --locked cargo-nextest --version 0.9.143
 fi
+# A real OpenID provider to sign in at.
+if [ "$purpose" = test ] && [ tests/openid/package-lock.json -nt tests/openid/node_modules/.package-lock.json ]; then
+	say "Installing oidc-provider"
+	(cd tests/openid && npm ci --no-audit --no-fund)
+fi

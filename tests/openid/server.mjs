@@ -70,7 +70,7 @@ const client = {
     ? ['authorization_code', 'refresh_token']
     : ['authorization_code'],
   response_types: ['code'],
-  token_endpoint_auth_method: settings.auth_method,
+  token_endpoint_auth_method: 'client_secret_basic',
 };
 
 async function account(_, login) {

@@ -30,7 +30,8 @@ impl Certificates {
         self.folder.path().join(name)
     }
 
-    fn read(&self, name: &str) -> String {
+    /// What is in a file.
+    pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
@@ -123,6 +124,17 @@ impl Certificates {
 
     /// Makes a certificate and its key.
     pub fn leaf(&self, name: &str, authority: &str, usage: &str, names: &str) {
+        self.sign(name, authority, usage, names, 2);
+    }
+
+    /// Makes a certificate of a server on this machine that ends at once.
+    pub fn expired(&self, name: &str) {
+        self.sign(name, "ca", "serverAuth", "IP:127.0.0.1,DNS:localhost", 0);
+        // It counts until the end of its second.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+
+    fn sign(&self, name: &str, authority: &str, usage: &str, names: &str, days: u8) {
         std::fs::write(
             self.path("extensions"),
             format!("subjectAltName={names}\nextendedKeyUsage={usage}\n"),
@@ -147,7 +159,7 @@ impl Certificates {
             "x509",
             "-req",
             "-days",
-            "2",
+            &days.to_string(),
             "-in",
             &file("csr"),
             "-CA",

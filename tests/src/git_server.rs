@@ -1,7 +1,7 @@
 //! A Git repository behind HTTPS with a password, as a company has it: `git http-backend` with a
 //! certificate of an authority of its own.
 
-use std::{collections::HashMap, io, net::SocketAddr, path::Path, process::Stdio, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, path::Path, process::Stdio, sync::Arc};
 
 use axum::{
     Router,
@@ -11,22 +11,9 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tempfile::TempDir;
-use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpListener, TcpStream},
-    process::Command,
-    task::JoinHandle,
-};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    },
-    server::TlsStream,
-};
+use tokio::{io::AsyncWriteExt, process::Command, task::JoinHandle};
 
-use crate::Certificates;
+use crate::{Certificates, tls_listener::TlsListener};
 
 /// The user and the password that it wants.
 pub const GIT_USER: (&str, &str) = ("reader", "git-password-of-the-test");
@@ -46,17 +33,10 @@ impl GitServer {
     pub async fn start() -> Self {
         let folder = TempDir::with_prefix("drover-git-").unwrap();
         let certificates = Certificates::make();
-        let chain = CertificateDer::pem_file_iter(certificates.path("server.pem"));
-        let key = PrivateKeyDer::from_pem_file(certificates.path("server.key")).unwrap();
-        let config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(chain.unwrap().collect::<Result<_, _>>().unwrap(), key)
-            .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TlsListener::bind(&certificates, "server").await;
+        let address = listener.address();
         let root: Arc<Path> = folder.path().into();
         let router = Router::new().fallback(backend).with_state(root);
-        let listener = Listener { listener, tls: TlsAcceptor::from(Arc::new(config)) };
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let this = Self { folder, certificates, address, server };
         git(this.folder.path(), &["init", "--quiet", "--bare", "-b", "main", "catalog.git"]).await;
@@ -112,30 +92,6 @@ async fn git(folder: &Path, arguments: &[&str]) -> String {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "git {arguments:?}: {error}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-struct Listener {
-    listener: TcpListener,
-    tls: TlsAcceptor,
-}
-
-impl axum::serve::Listener for Listener {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            let Ok((stream, address)) = self.listener.accept().await else { continue };
-            // Who does not trust the certificate is gone by now.
-            if let Ok(stream) = self.tls.accept(stream).await {
-                return (stream, address);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
-    }
 }
 
 /// Runs `git http-backend` by the rules of CGI.

@@ -11,11 +11,15 @@ mod docker;
 mod engine;
 mod events;
 mod fake_docker;
+mod fake_github;
 mod git_server;
+mod hostile_openid;
+mod openid_provider;
 mod proxy;
 mod samba;
 mod server;
 mod slapd;
+mod tls_listener;
 
 pub use browser::Browser;
 pub use certificates::Certificates;
@@ -25,7 +29,12 @@ pub use docker::Docker;
 pub use engine::Engine;
 pub use events::{Events, Message};
 pub use fake_docker::{Failure, FakeDocker};
+pub use fake_github::{
+    CLIENT_ID as GITHUB_CLIENT_ID, CLIENT_SECRET as GITHUB_CLIENT_SECRET, FakeGithub, Trouble,
+};
 pub use git_server::{GIT_USER, GitServer};
+pub use hostile_openid::{HostileOpenid, Plan, Signer};
+pub use openid_provider::{OpenidPerson, OpenidProvider, OpenidSettings};
 pub use proxy::Proxy;
 pub use samba::Samba;
 pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, run};

@@ -83,10 +83,7 @@ impl Github {
         let not_an_address =
             || ProviderError::Misconfigured("The address of GitHub is not one.".to_owned());
         let web = config.url.trim_end_matches('/');
-        let api = match web {
-            "https://github.com" | "https://www.github.com" => "https://api.github.com".to_owned(),
-            enterprise => format!("{enterprise}/api/v3"),
-        };
+        let api = api_of(web);
         Ok(Self {
             client_id: config.client_id.clone(),
             secret: secret.unwrap_or_default(),
@@ -373,6 +370,15 @@ impl Refused {
     }
 }
 
+/// Where the API of a GitHub is: on a host of its own for those that GitHub runs itself.
+fn api_of(web: &str) -> String {
+    match web.strip_prefix("https://") {
+        Some("github.com" | "www.github.com") => "https://api.github.com".into(),
+        Some(host) if host.ends_with(".ghe.com") => format!("https://api.{host}"),
+        _ => format!("{web}/api/v3"),
+    }
+}
+
 fn revoked() -> ProviderError {
     ProviderError::TokenRevoked(
         "GitHub does not take the person's token any more: they must sign in again.".into(),
@@ -381,4 +387,21 @@ fn revoked() -> ProviderError {
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_github_has_its_api() {
+        for (web, api) in [
+            ("https://github.com", "https://api.github.com"),
+            ("https://example.ghe.com", "https://api.example.ghe.com"),
+            ("https://github.example.com", "https://github.example.com/api/v3"),
+            ("http://127.0.0.1:3000", "http://127.0.0.1:3000/api/v3"),
+        ] {
+            assert_eq!(api_of(web), api);
+        }
+    }
 }

@@ -11,6 +11,8 @@ const SKEW_SECONDS: u32 = 300;
 const PROMPTS: [&str; 3] = ["login", "consent", "select_account"];
 /// What the presets leave to the administrator.
 const PLACEHOLDERS: [&str; 4] = ["HOST", "REALM", "TENANT", "DOMAIN"];
+/// What Microsoft has in place of a tenant for the accounts of all.
+const SHARED_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 
 /// All that is wrong with these settings.
 pub fn check(config: &OpenidConfig) -> Vec<FieldError> {
@@ -46,7 +48,15 @@ fn issuer(issuer: &str) -> Result<(), String> {
     if issuer.contains("/.well-known/") {
         return Err("Enter the issuer alone, without /.well-known/openid-configuration.".into());
     }
-    parse_address(issuer).map(drop)
+    let url = parse_address(issuer)?;
+    let first = url.path_segments().and_then(|mut path| path.next()).unwrap_or_default();
+    if url.host_str() == Some("login.microsoftonline.com") && SHARED_TENANTS.contains(&first) {
+        return Err(format!(
+            "Enter the id of your own tenant in place of {first}: with it, any company's accounts \
+             would come in."
+        ));
+    }
+    Ok(())
 }
 
 /// RFC 6749, 3.3.
@@ -142,6 +152,10 @@ mod tests {
                 OpenidConfig { client_id: "drover".into(), ..OpenidConfig::preset(preset) };
             assert_eq!(only(config, "issuer"), format!("Replace {word} by your own."));
         }
+        let common = "https://login.microsoftonline.com/common/v2.0";
+        assert!(
+            only(OpenidConfig { issuer: common.into(), ..good() }, "issuer").contains("tenant")
+        );
         let whole = "https://id.example.com/.well-known/openid-configuration";
         only(OpenidConfig { issuer: whole.into(), ..good() }, "issuer");
     }

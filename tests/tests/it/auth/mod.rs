@@ -4,6 +4,8 @@
 mod active_directory;
 mod company;
 mod directory;
+mod github;
 mod ldap;
+mod openid;
 mod scim;
 mod shell;

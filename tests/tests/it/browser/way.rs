@@ -139,8 +139,9 @@ impl Way {
     /// What the app answers on its port.
     async fn says(&self) -> String {
         let page = format!("http://127.0.0.1:{}/", self.port);
+        let http = drover_tests::http_client().build().unwrap();
         eventually("the app answers", SOON, async || {
-            reqwest::get(&page).await.ok()?.text().await.ok()
+            http.get(&page).send().await.ok()?.text().await.ok()
         })
         .await
     }
