@@ -128,7 +128,7 @@ impl Certificates {
     }
 
     /// Makes a certificate of a server on this machine that ends at once.
-    pub fn expired(&self, name: &str) {
+    pub fn ended(&self, name: &str) {
         self.sign(name, "ca", "serverAuth", "IP:127.0.0.1,DNS:localhost", 0);
         // It counts until the end of its second.
         std::thread::sleep(std::time::Duration::from_millis(1100));
