@@ -181,7 +181,8 @@ pub struct LdapConfig {
     pub id_attribute: String,
     /// The attribute of people that holds the DNs of their groups; empty: not used.
     pub user_member_of_attribute: String,
-    /// One more filter that people must match (RFC 4515), e.g. `(!(nsAccountLock=TRUE))`.
+    /// One more filter that people must match (RFC 4515), e.g.
+    /// `(employeeType=staff)`.
     pub user_filter: String,
     /// The DN under which groups are; empty: no groups.
     pub group_base: String,
@@ -224,7 +225,6 @@ impl LdapConfig {
                 user_object_class: "posixAccount".into(),
                 id_attribute: "ipaUniqueID".into(),
                 user_member_of_attribute: "memberOf".into(),
-                user_filter: "(!(nsAccountLock=TRUE))".into(),
                 group_object_classes: vec!["ipausergroup".into()],
                 group_member_uid_attribute: String::new(),
                 ..open_ldap
@@ -232,7 +232,6 @@ impl LdapConfig {
             LdapPreset::Ds389 => Self {
                 id_attribute: "nsUniqueId".into(),
                 user_member_of_attribute: "memberOf".into(),
-                user_filter: "(!(nsAccountLock=TRUE))".into(),
                 group_object_classes: vec![
                     "groupOfNames".into(),
                     "groupOfUniqueNames".into(),

@@ -121,7 +121,7 @@ texts! {
         user_member_of: "Attribute: member of", "属性：所属组";
         user_member_of_help: "The attribute of people that names their groups, e.g. memberOf. Empty: groups are searched.", "人员条目中列出所属组的属性，例如 memberOf。留空则通过搜索用户组获得。";
         user_filter: "Filter for people", "人员过滤器";
-        filter_help: "RFC 4515, e.g. (!(nsAccountLock=TRUE)). Who does not match is not let in.", "RFC 4515 格式，例如 (!(nsAccountLock=TRUE))。不匹配者无法登录。";
+        filter_help: "RFC 4515, e.g. (employeeType=staff). Who does not match is not let in.", "RFC 4515 格式，例如 (employeeType=staff)。不匹配者无法登录。";
         group_filter: "Filter for groups", "用户组过滤器";
         group_filter_help: "RFC 4515. Groups that do not match are not seen.", "RFC 4515 格式。不匹配的用户组不可见。";
         group_base: "Where groups are", "用户组所在位置";

@@ -84,7 +84,6 @@ async fn begin(
     params(("provider_id" = Uuid, Path), ("state" = Option<String>, Query),
         ("code" = Option<String>, Query), ("error" = Option<String>, Query)),
     responses((status = 303, description = "On to the page, or back to the sign-in page")))]
-#[expect(clippy::too_many_arguments, reason = "each is an extractor")]
 async fn finish(
     State(app): State<App>,
     session: Session,

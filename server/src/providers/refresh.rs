@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
-    Known, Person, ProviderError,
+    Known, Person, ProviderError, Refusal,
     accounts::{self, Due},
     model::{ProviderRow, parse_principal_id},
     registry::Connected,
@@ -159,7 +159,10 @@ async fn one_account(app: &App, provider: &Connected, due: &Due) -> Result<Optio
             take_over(app, row, &due.principal_id, person).await?;
             Ok(None)
         }
-        Err(error @ (ProviderError::Gone | ProviderError::Refused(_))) => {
+        Err(
+            error @ (ProviderError::Gone
+            | ProviderError::Refused(Refusal::Disabled | Refusal::Expired)),
+        ) => {
             end(app, row, due, &error.to_string()).await?;
             Ok(None)
         }
@@ -172,7 +175,8 @@ async fn one_account(app: &App, provider: &Connected, due: &Due) -> Result<Optio
                 ProviderError::RateLimited { retry_after, .. } => {
                     Some(retry_after.unwrap_or(PAUSE * 6).clamp(PAUSE, LONGEST_PAUSE))
                 }
-                // This person's own trouble: the others are asked about.
+                // This person's own trouble: the others are asked about. A locked account is one that
+                // somebody guesses at, who must not end what its owner is doing.
                 _ => None,
             })
         }

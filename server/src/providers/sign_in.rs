@@ -470,7 +470,15 @@ fn callback(returned: Returned) -> std::result::Result<Callback, ProviderError> 
         (Some(error), _) => {
             let more = returned.error_description.unwrap_or_default();
             let text: String = format!("{error} {more}").chars().take(500).collect();
-            Err(ProviderError::Protocol(format!("the provider answers: {}", text.trim())))
+            let text = format!("The provider answers: {}", text.trim());
+            // RFC 6749, 4.1.2.1; the second is GitHub's.
+            Err(match error.as_str() {
+                "temporarily_unavailable" | "server_error" => ProviderError::Unavailable(text),
+                "redirect_uri_mismatch" | "unauthorized_client" | "invalid_scope" => {
+                    ProviderError::Misconfigured(text)
+                }
+                _ => ProviderError::Protocol(text),
+            })
         }
         (None, Some(code)) if code.len() <= 4096 => Ok(Callback { code, iss: returned.iss }),
         _ => Err(ProviderError::Protocol("the provider sent no code".into())),
