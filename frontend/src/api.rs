@@ -7,7 +7,10 @@
 //! api::delete(env.api(&format!("hosts/{id}"))).done().await?;
 //! ```
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    pin::Pin,
+};
 
 use drover_api::{FieldError, Problem, Session};
 use gloo_net::http::{Method, RequestBuilder};
@@ -130,30 +133,36 @@ impl Request {
     }
 
     /// Sends it and reads the answer.
-    pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
-        let text = self.text().await?;
-        serde_json::from_str(&text).map_err(|error| {
-            ApiError::new("unreadable", format!("{} ({error})", t().error.unreadable))
-        })
+    pub fn json<T: DeserializeOwned>(self) -> impl Future<Output = Result<T>> + 'static {
+        let text = self.text();
+        async move {
+            let text = text.await?;
+            serde_json::from_str(&text).map_err(unreadable)
+        }
     }
 
     /// Sends it; the answer's body does not matter.
-    pub async fn done(self) -> Result<()> {
-        self.text().await.map(drop)
+    pub fn done(self) -> impl Future<Output = Result<()>> + 'static {
+        let text = self.text();
+        async move { text.await.map(drop) }
     }
 
-    /// Sends it and gives the answer's text.
-    pub async fn text(self) -> Result<String> {
-        match self.send().await {
-            // The session was renewed elsewhere (another tab): take its token and try once more.
-            Err(error) if error.code == "csrf" => {
-                let session: Session =
-                    serde_json::from_str(&get("session").send().await?).map_err(|_| error)?;
-                set_csrf_token(session.csrf_token);
-                self.send().await
+    /// Sends it and gives the answer's text. In a box, as each caller would hold a copy of its code
+    /// otherwise.
+    pub fn text(self) -> Pin<Box<dyn Future<Output = Result<String>>>> {
+        Box::pin(async move {
+            match self.send().await {
+                // The session was renewed elsewhere (another tab): take its token and try once
+                // more.
+                Err(error) if error.code == "csrf" => {
+                    let session: Session =
+                        serde_json::from_str(&get("session").send().await?).map_err(|_| error)?;
+                    set_csrf_token(session.csrf_token);
+                    self.send().await
+                }
+                result => result,
             }
-            result => result,
-        }
+        })
     }
 
     async fn send(&self) -> Result<String> {
@@ -181,6 +190,10 @@ impl Request {
         let text = response.text().await.map_err(|_| offline())?;
         if response.ok() { Ok(text) } else { Err(failure(status, &text)) }
     }
+}
+
+fn unreadable(error: serde_json::Error) -> ApiError {
+    ApiError::new("unreadable", format!("{} ({error})", t().error.unreadable))
 }
 
 fn failure(status: u16, text: &str) -> ApiError {

@@ -1,6 +1,6 @@
 //! What a page fetches: the loading, the answer, the failure, and fetching it again.
 
-use std::future::Future;
+use std::{future::Future, pin::Pin};
 
 use drover_api::{Event, Topic};
 use leptos::{prelude::*, task::spawn_local};
@@ -52,31 +52,10 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Remote<T> {
         let newest = StoredValue::new(0_u32);
         Effect::new(move || {
             again.track();
-            let answer = fetch();
+            // In a box, so that what follows is there once for each type of answer only.
+            let answer = Box::pin(fetch());
             newest.update_value(|n| *n += 1);
-            let mine = newest.get_value();
-            spawn_local(async move {
-                let answer = answer.await;
-                // The page is gone, or a later fetch has overtaken this one.
-                if newest.try_get_value() != Some(mine) {
-                    return;
-                }
-                match answer {
-                    Ok(value) => {
-                        let value = Load::Ready(value);
-                        if state.with_untracked(|old| *old != value) {
-                            state.set(value);
-                        }
-                    }
-                    // What is on show stays through a short outage; the frame says that it is old.
-                    Err(error) if error.status == 0 || error.status >= 500 => {
-                        if !state.with_untracked(|old| matches!(old, Load::Ready(_))) {
-                            state.set(Load::Failed(error));
-                        }
-                    }
-                    Err(error) => state.set(Load::Failed(error)),
-                }
-            });
+            take(state, newest, answer);
         });
         Self { state, again }
     }
@@ -141,6 +120,36 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Remote<T> {
             _ => None,
         })
     }
+}
+
+/// Waits for an answer and shows it, unless a later fetch has overtaken it or the page is gone.
+fn take<T: Clone + PartialEq + Send + Sync + 'static>(
+    state: RwSignal<Load<T>>,
+    newest: StoredValue<u32>,
+    answer: Pin<Box<dyn Future<Output = Result<T>>>>,
+) {
+    let mine = newest.get_value();
+    spawn_local(async move {
+        let answer = answer.await;
+        if newest.try_get_value() != Some(mine) {
+            return;
+        }
+        match answer {
+            Ok(value) => {
+                let value = Load::Ready(value);
+                if state.with_untracked(|old| *old != value) {
+                    state.set(value);
+                }
+            }
+            // What is on show stays through a short outage; the frame says that it is old.
+            Err(error) if error.status == 0 || error.status >= 500 => {
+                if !state.with_untracked(|old| matches!(old, Load::Ready(_))) {
+                    state.set(Load::Failed(error));
+                }
+            }
+            Err(error) => state.set(Load::Failed(error)),
+        }
+    });
 }
 
 /// Follows `source`, but not more often than every `ms` milliseconds: for asking the server while

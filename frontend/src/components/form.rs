@@ -17,6 +17,7 @@
 
 use std::{
     future::Future,
+    pin::Pin,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -73,7 +74,15 @@ impl Form {
         }
         self.busy.set(true);
         self.error.set(None);
-        let answer = send();
+        // In boxes, so that what follows is there once for each type of answer only.
+        self.finish(Box::pin(send()), Box::new(on_ok));
+    }
+
+    fn finish<T: 'static>(
+        self,
+        answer: Pin<Box<dyn Future<Output = Result<T>>>>,
+        on_ok: Box<dyn FnOnce(T)>,
+    ) {
         spawn_local(async move {
             let answer = answer.await;
             self.busy.try_set(false);

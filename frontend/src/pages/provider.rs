@@ -1,19 +1,18 @@
 //! One identity provider: how it does, its settings, its test, who may sign in through it, SCIM.
 
-use drover_api::{
-    AccessMode, DoorKind, Principal, Provider, ProviderKind, ScimToken, Topic, UpdateProvider,
-};
+use drover_api::{AccessMode, DoorKind, Principal, ProviderKind, ScimToken, Topic};
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::{
     NavigateOptions,
     hooks::{use_navigate, use_params_map, use_query_map},
 };
+use serde_json::{Value, json};
 
 use super::{
     principal_picker::{PrincipalPicker, principal_line},
     provider_form::{ProviderForm, lines},
     provider_test::TestTab,
-    providers::{kind_name, state_badges},
+    providers::{Provider, kind_name, state_badges},
 };
 use crate::{
     api,
@@ -124,7 +123,7 @@ fn draft_notice(provider: Signal<Provider>, saved: Callback<Provider>) -> impl I
         Confirm::new(words.draft_discard_title, words.draft_discard_text).ask(
             words.draft_discard,
             move || async move {
-                let input = UpdateProvider { discard_draft: Some(true), ..Default::default() };
+                let input = json!({ "discard_draft": true });
                 saved.run(update(id, version, &input).await?);
                 use_toasts().success(words.draft_discarded);
                 Ok(())
@@ -148,13 +147,14 @@ fn draft_notice(provider: Signal<Provider>, saved: Callback<Provider>) -> impl I
     }
 }
 
-async fn update(id: uuid::Uuid, version: i64, input: &UpdateProvider) -> api::Result<Provider> {
+/// Sends a [`drover_api::UpdateProvider`].
+async fn update(id: uuid::Uuid, version: i64, input: &Value) -> api::Result<Provider> {
     api::patch(format!("identity-providers/{id}"), input).if_match(version).json().await
 }
 
 async fn switch(provider: Provider, on: bool, remote: Remote<Provider>) -> api::Result<()> {
     let words = &t().sign_in;
-    let input = UpdateProvider { enabled: Some(on), ..Default::default() };
+    let input = json!({ "enabled": on });
     remote.set(update(provider.id, provider.version, &input).await?);
     let text = if on { words.switched_on } else { words.switched_off };
     use_toasts().success(fill(text, &[("name", &provider.name)]));
@@ -380,14 +380,13 @@ fn Access(provider: Signal<Provider>, saved: Callback<Provider>) -> impl IntoVie
         (mode.as_str().to_owned(), label.to_owned(), help.to_owned())
     });
     let submit = move |()| {
-        let input = UpdateProvider {
-            access_mode: AccessMode::parse(&mode.get_untracked()),
-            allowed_principals: Some(
-                allowed.with_untracked(|all| all.iter().map(|one| one.id.clone()).collect()),
-            ),
-            allowed_groups: Some(lines(&groups.get_untracked())),
-            ..Default::default()
-        };
+        let ids: Vec<_> =
+            allowed.with_untracked(|all| all.iter().map(|one| one.id.clone()).collect());
+        let input = json!({
+            "access_mode": mode.get_untracked(),
+            "allowed_principals": ids,
+            "allowed_groups": lines(&groups.get_untracked()),
+        });
         let (id, version) = provider.with_untracked(|now| {
             // What else has changed since does not matter to this form.
             let same = now.access_mode == base.access_mode

@@ -3,12 +3,13 @@
 
 use drover_api::{
     ActiveDirectoryConfig, GithubConfig, LdapConfig, LdapPreset, OpenidConfig, OpenidPreset,
-    Provider, ProviderConfig, ProviderKind,
+    ProviderKind,
 };
 use leptos::prelude::*;
 use leptos_router::hooks::use_navigate;
 use serde_json::{Map, Value, json};
 
+use super::providers::Provider;
 use crate::{api, components::*, i18n::t};
 
 /// What a new provider begins with.
@@ -79,13 +80,16 @@ impl Preset {
         name.filter(|name| !name.is_empty()).unwrap_or(t().sign_in.openid_other)
     }
 
-    fn config(self) -> ProviderConfig {
-        match self {
-            Self::Ldap(preset) => ProviderConfig::Ldap(LdapConfig::preset(preset)),
-            Self::ActiveDirectory => ProviderConfig::ActiveDirectory(ActiveDirectoryConfig::new()),
-            Self::Github => ProviderConfig::Github(GithubConfig::new()),
-            Self::Openid(preset) => ProviderConfig::Openid(OpenidConfig::preset(preset)),
-        }
+    fn config(self) -> Map<String, Value> {
+        let config = match self {
+            Self::Ldap(preset) => serde_json::to_value(LdapConfig::preset(preset)),
+            Self::ActiveDirectory => serde_json::to_value(ActiveDirectoryConfig::new()),
+            Self::Github => serde_json::to_value(GithubConfig::new()),
+            Self::Openid(preset) => serde_json::to_value(OpenidConfig::preset(preset)),
+        };
+        let mut config = object(config.unwrap_or_default());
+        config.insert("kind".into(), self.kind().as_str().into());
+        config
     }
 }
 
@@ -314,10 +318,9 @@ pub(super) fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-/// The JSON of a configuration.
-fn config_json(config: &ProviderConfig) -> Map<String, Value> {
-    match serde_json::to_value(config) {
-        Ok(Value::Object(map)) => map,
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
         _ => Map::new(),
     }
 }
@@ -334,17 +337,15 @@ pub(super) fn ProviderForm(
     let words = &t().sign_in;
     let form = Form::new();
     let base = known.map(|(now, _)| now.get_untracked());
-    let config = match (&base, preset) {
-        (Some(base), _) => base.draft.clone().unwrap_or_else(|| base.config.clone()),
-        (None, Some(preset)) => preset.config(),
-        (None, None) => Preset::Openid(OpenidPreset::Generic).config(),
+    let preset = preset.unwrap_or(Preset::Openid(OpenidPreset::Generic));
+    let (kind, mut map) = match &base {
+        Some(base) => (base.kind, object(base.draft.as_ref().unwrap_or(&base.config).clone())),
+        None => (preset.kind(), preset.config()),
     };
-    let kind = config.kind();
-    let mut map = config_json(&config);
     let name = RwSignal::new(match (&base, preset) {
         (Some(base), _) => base.name.clone(),
-        (None, Some(Preset::Openid(OpenidPreset::Generic)) | None) => String::new(),
-        (None, Some(preset)) => preset.name().to_owned(),
+        (None, Preset::Openid(OpenidPreset::Generic)) => String::new(),
+        (None, preset) => preset.name().to_owned(),
     });
     // A preset's address has a part to fill in: shown as an example, not as a value.
     let template = map.get("issuer").and_then(Value::as_str).is_some_and(has_gap);
@@ -542,7 +543,7 @@ mod tests {
             Preset::Github,
             Preset::Openid(OpenidPreset::Keycloak),
         ] {
-            let config = config_json(&preset.config());
+            let config = preset.config();
             let asked = asks(preset.kind());
             for key in config.keys().filter(|key| *key != "kind") {
                 assert!(asked.iter().any(|ask| ask.key() == key), "{key}");

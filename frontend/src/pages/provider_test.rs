@@ -1,13 +1,12 @@
 //! The test of an identity provider, and its report.
 
-use drover_api::{
-    Provider, TestProvider, TestReport, TestSignIn, TestStep, TestStepKind, TestedPerson,
-};
+use drover_api::{TestProvider, TestReport, TestSignIn, TestStep, TestStepKind, TestedPerson};
 use leptos::prelude::*;
 
 use super::{
     principal_picker::principal_line,
     provider::{switch_button, takes_passwords},
+    providers::Provider,
 };
 use crate::{
     api,

@@ -1,8 +1,14 @@
 //! The identity providers: the list, and the choice of the kind of a new one.
 
-use drover_api::{LdapPreset, List, OpenidPreset, Provider, ProviderKind, Topic};
+use drover_api::{
+    AccessMode, LdapPreset, List, OpenidPreset, Principal, ProviderHealth, ProviderKind, Scim,
+    TestReport, Topic,
+};
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
 
 use super::provider_form::{Preset, ProviderForm};
 use crate::{
@@ -14,6 +20,30 @@ use crate::{
     remote::Remote,
     states::{Stated, Tone},
 };
+
+/// [`drover_api::Provider`] with its settings as plain JSON, as the form wants them: code that reads
+/// the settings of each kind would be a tenth of what the app grew by.
+#[derive(Clone, PartialEq, Deserialize)]
+pub(super) struct Provider {
+    pub(super) id: Uuid,
+    pub(super) name: String,
+    pub(super) kind: ProviderKind,
+    pub(super) enabled: bool,
+    pub(super) access_mode: AccessMode,
+    pub(super) allowed_principals: Vec<Principal>,
+    pub(super) allowed_groups: Vec<String>,
+    pub(super) config: Value,
+    pub(super) has_secret: bool,
+    pub(super) draft: Option<Value>,
+    pub(super) last_test: Option<TestReport>,
+    pub(super) tested: bool,
+    pub(super) health: ProviderHealth,
+    pub(super) users: u64,
+    pub(super) callback_url: Option<String>,
+    pub(super) backchannel_logout_url: Option<String>,
+    pub(super) scim: Option<Scim>,
+    pub(super) version: i64,
+}
 
 /// What a kind is called. Names of products and protocols are the same in all languages.
 pub(super) fn kind_name(kind: ProviderKind) -> &'static str {

@@ -1,6 +1,6 @@
 //! A user's accounts at identity providers, and the linking of two users into one.
 
-use drover_api::{Identity, LinkUser, List, User};
+use drover_api::{Identity, LinkUser, List, Topic, User};
 use leptos::prelude::*;
 
 use super::{
@@ -62,54 +62,63 @@ pub(super) async fn refresh_groups(user: &User) -> Option<User> {
 /// How a user signs in, and the groups that each provider brings.
 #[component]
 pub(super) fn UserAccounts(user: User, reload: Trigger) -> impl IntoView {
-    let words = &t().sign_in;
     let id = user.id;
+    // Lists of users have no groups.
+    let remote = Remote::new(move || api::get(format!("users/{id}")).json::<User>())
+        .live(&[Topic::User, Topic::Provider], |_| true);
+    view! {
+        <Loaded remote=remote let:user>
+            {move || view_accounts(user.get(), remote, reload)}
+        </Loaded>
+    }
+}
+
+fn view_accounts(user: User, remote: Remote<User>, reload: Trigger) -> AnyView {
+    let words = &t().sign_in;
     let none = user.identities.is_empty();
-    let now = RwSignal::new(user);
     let form = Form::new();
+    let asked = user.clone();
     let refresh = move |_| {
-        let user = now.get_untracked();
+        let user = asked.clone();
         form.submit(
             move || async move { Ok(refresh_groups(&user).await) },
             move |newest: Option<User>| {
                 if let Some(newest) = newest {
-                    _ = now.try_set(newest);
+                    remote.set(newest);
                     reload.notify();
                 }
             },
         );
     };
-    let gone = move |provider_id| {
-        _ = now.try_update(|now| now.identities.retain(|one| one.provider_id != provider_id));
+    let gone = move || {
+        remote.reload();
         reload.notify();
     };
-    let password = move || match now.with(|now| now.has_password) {
-        true => words.has_password,
-        false => words.no_password,
-    };
+    let password = if user.has_password { words.has_password } else { words.no_password };
+    let cards = user
+        .identities
+        .into_iter()
+        .map(|identity| identity_card(user.id, &user.display_name, identity, gone))
+        .collect_view();
     view! {
-        <div class="row between">
-            <span class="row muted"><Icon glyph=Glyph::Lock /> {password}</span>
-            {(!none).then(|| view! {
-                <Button small=true icon=Glyph::Refresh label=words.refresh_groups busy=form.busy() on_click=refresh />
-            })}
+        <div class="stack">
+            <div class="row between">
+                <span class="row muted"><Icon glyph=Glyph::Lock /> {password}</span>
+                {(!none).then(|| view! {
+                    <Button small=true icon=Glyph::Refresh label=words.refresh_groups busy=form.busy() on_click=refresh />
+                })}
+            </div>
+            {cards}
         </div>
-        {move || {
-            let user = now.get();
-            user.identities
-                .clone()
-                .into_iter()
-                .map(|identity| identity_card(id, &user.display_name, identity, gone))
-                .collect_view()
-        }}
     }
+    .into_any()
 }
 
 fn identity_card(
     user_id: uuid::Uuid,
     user_name: &str,
     identity: Identity,
-    gone: impl Fn(uuid::Uuid) + Copy + Send + Sync + 'static,
+    gone: impl Fn() + Copy + Send + Sync + 'static,
 ) -> AnyView {
     let words = &t().sign_in;
     let provider_id = identity.provider_id;
@@ -119,7 +128,7 @@ fn identity_card(
         Confirm::new(title.clone(), words.unlink_text).ask(words.unlink, move || async move {
             api::delete(format!("users/{user_id}/identities/{provider_id}")).done().await?;
             use_toasts().success(words.unlinked);
-            gone(provider_id);
+            gone();
             Ok(())
         });
     };

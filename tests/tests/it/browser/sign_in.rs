@@ -283,8 +283,7 @@ async fn a_group_of_the_directory_gets_a_role() {
     b.screenshot("sign-in-door").await;
     fill_in(b, &[("Login", "grace"), ("Password", "password-of-grace")]).await;
     b.click("button[type=submit]").await;
-    b.see("h1", "Default").await;
-    b.click_text_in("//nav", "Members").await;
+    b.see("h1", "Members").await;
     b.click_text_in("//*[@role='tablist']", "People with access").await;
     b.see("[role=row]", "Owner through group platform-team, Example Corp · LDAP").await;
     b.screenshot("sign-in-people").await;
@@ -310,7 +309,6 @@ async fn a_group_of_the_directory_gets_a_role() {
     b.click_text_in("//*[@role='menu']", "Sign-in and groups").await;
     b.see("dialog", "platform-team").await;
     b.click_text_in("//dialog", "Refresh groups").await;
-    b.gone("dialog .line-list", "platform-team").await;
     b.see("dialog .badge", "Refused").await;
     b.assert_no_errors(EXPECTED).await;
 }
