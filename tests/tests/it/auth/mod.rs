@@ -7,5 +7,6 @@ mod directory;
 mod github;
 mod ldap;
 mod openid;
+mod redirect;
 mod scim;
 mod shell;
