@@ -152,6 +152,7 @@ async fn local(app: &App, login: &str, password: SecretString) -> Result<Uuid, R
             "There is no active account with this login and password.",
         ),
         is_guess: true,
+        return_to: None,
     })?;
     Ok(account.id)
 }

@@ -31,7 +31,7 @@ fn dead_directory() -> serde_json::Value {
 }
 
 /// The administrator, at one of the pages of administration.
-async fn admin_at(server: &TestServer, path: &str) -> Browser {
+pub(super) async fn admin_at(server: &TestServer, path: &str) -> Browser {
     server.admin().await;
     let browser = Browser::start().await;
     browser.open(&format!("{}{path}", server.base())).await;
@@ -212,7 +212,7 @@ async fn two_accounts_become_one() {
 }
 
 /// Fills in fields by their labels.
-async fn fill_in(browser: &Browser, fields: &[(&str, &str)]) {
+pub(super) async fn fill_in(browser: &Browser, fields: &[(&str, &str)]) {
     for (label, text) in fields {
         let field = browser.field(label).await;
         field.clear().await.unwrap();
