@@ -162,7 +162,11 @@ async fn through_github() {
     b.see("main .line-list", "example / Platform").await;
     assert!(b.path().await.ends_with("?tab=test"), "{}", b.path().await);
     b.screenshot("sign-in-github-test").await;
+    b.click_text_in("//*[@role='tablist']", "Access").await;
+    b.see("main", "Members, and who is listed").await;
     switch_on(b).await;
+    b.see("main", "Add a user or group").await;
+    b.screenshot("sign-in-access").await;
     // Nobody has signed in yet, and the team of the one who tested is known.
     give_role(b, &server, environment, "example / Platform", "Member").await;
     b.assert_no_errors(EXPECTED).await;

@@ -244,9 +244,14 @@ async fn a_group_of_the_directory_gets_a_role() {
         ("Where groups are", &groups),
     ];
     fill_in(b, &fields).await;
+    b.run(
+        "document.querySelectorAll('details.more').forEach(one => one.open = false);
+         scrollTo(0, 0); document.querySelector('main').scrollTo(0, 0)",
+    )
+    .await;
+    b.screenshot("sign-in-ldap").await;
     b.click_text_in("//form", "Add provider").await;
     b.see("h1", "Example Corp").await;
-    b.screenshot("sign-in-new").await;
 
     // The wrong password first: the report says where it stops.
     b.click_text_in("//*[@role='tablist']", "Test").await;
