@@ -168,7 +168,7 @@ async fn local(
                 "wrong_credentials",
                 "There is no active account with this login and password.",
             );
-            Err(Refused { error, is_guess: true })
+            Err(Refused { error, is_guess: true, return_to: None })
         }
     }
 }

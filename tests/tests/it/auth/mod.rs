@@ -2,7 +2,7 @@
 //! itself and through the server.
 
 mod active_directory;
-mod company;
+pub mod company;
 mod directory;
 mod github;
 mod ldap;
