@@ -63,7 +63,8 @@ CREATE TABLE identities (
     refreshed_at timestamptz NOT NULL DEFAULT now(),
     -- When it was last asked, or claimed by a replica to be asked.
     checked_at timestamptz NOT NULL DEFAULT now(),
-    -- Pushed by SCIM: the provider tells of changes by itself, so that nothing grows old.
+    -- Pushed by SCIM: the provider tells of changes by itself, so that the account does not grow
+    -- old. Groups that a sign-in has brought still do.
     pushed boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (user_id, provider_id)
@@ -135,10 +136,12 @@ CREATE FUNCTION directory_grace() RETURNS interval LANGUAGE sql STABLE AS $$
 $$;
 
 -- The accounts at providers that count now, and until when if nobody hears of them again. What a
--- person has through one that is not here, sessions and roles, does not count.
+-- person has through one that is not here, sessions and roles, does not count. Groups that a sign-in
+-- or refresh has brought count until `directory_until`, also where the account itself is pushed.
 CREATE VIEW live_identities AS
     SELECT i.user_id, i.provider_id, i.principal_id,
-        CASE WHEN i.pushed THEN NULL ELSE i.refreshed_at + directory_grace() END AS until
+        CASE WHEN i.pushed THEN NULL ELSE i.refreshed_at + directory_grace() END AS until,
+        i.refreshed_at + directory_grace() AS directory_until
     FROM identities i JOIN identity_providers p ON p.id = i.provider_id
     WHERE p.enabled AND i.refused IS NULL
         -- A sign-in at the very moment of a deactivation must not undo it.

@@ -120,7 +120,7 @@ async fn admit(
     match rule.needs {
         // Public and Provisioner were answered above.
         Needs::Public | Needs::Provisioner | Needs::SignedIn => Ok(()),
-        Needs::Account if caller.scope.is_limited() => {
+        Needs::Account | Needs::InAny(_) if caller.scope.is_limited() => {
             Err(Error::forbidden("An API key with a scope may not do this."))
         }
         Needs::Account => Ok(()),

@@ -225,15 +225,19 @@ impl Identities {
     pub async fn revoked_when(&self, caller: &Caller, may: impl Fn(&Caller) -> bool) {
         let mut generation = self.generation.subscribe();
         generation.mark_unchanged();
+        let mut last = caller.clone();
         loop {
             let wait = match self.identify(caller.credential.clone(), None).await {
-                Ok(Some(now)) if may(&now) => until_recheck(&now),
-                // The database is away: keep the last known answer.
-                Err(error) => {
-                    tracing::debug!(%error, "cannot check access again");
-                    LONGEST
+                Ok(Some(now)) if may(&now) => {
+                    last = now;
+                    until_recheck(&last)
                 }
-                Ok(_) => return,
+                // The database is away: keep the last known answer while it holds.
+                Err(error) if last.holds() => {
+                    tracing::debug!(%error, "cannot check access again");
+                    until_recheck(&last)
+                }
+                Ok(_) | Err(_) => return,
             };
             let recheck = tokio::time::sleep(wait);
             tokio::select! {

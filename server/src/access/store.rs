@@ -42,10 +42,14 @@ pub(super) async fn active_user(db: &PgPool, id: Uuid, way: Way) -> sqlx::Result
     else {
         return Ok(None);
     };
-    let live =
-        sqlx::query!("SELECT provider_id, until FROM live_identities WHERE user_id = $1", id)
-            .fetch_all(db)
-            .await?;
+    let live = sqlx::query!(
+        "SELECT provider_id, until, CASE WHEN directory_until > now() THEN directory_until END
+                 AS groups_until
+             FROM live_identities WHERE user_id = $1",
+        id
+    )
+    .fetch_all(db)
+    .await?;
     let providers: Vec<Uuid> = live.iter().filter_map(|row| row.provider_id).collect();
     let is_open = match way {
         Way::Password => user.has_password,
@@ -59,9 +63,10 @@ pub(super) async fn active_user(db: &PgPool, id: Uuid, way: Way) -> sqlx::Result
         "SELECT m.environment_id, m.role FROM environment_members m
          JOIN user_principals u USING (principal_id)
          JOIN principals p ON p.id = m.principal_id
-         WHERE u.user_id = $1 AND (p.provider_id IS NULL OR p.provider_id = ANY ($2))",
-        id,
-        &providers
+         LEFT JOIN live_identities l ON l.user_id = u.user_id AND l.provider_id = p.provider_id
+         WHERE u.user_id = $1 AND (p.provider_id IS NULL
+             OR (l.user_id IS NOT NULL AND (u.source <> 'directory' OR l.directory_until > now())))",
+        id
     )
     .fetch_all(db)
     .await?;
@@ -80,7 +85,7 @@ pub(super) async fn active_user(db: &PgPool, id: Uuid, way: Way) -> sqlx::Result
         display_name: user.display_name,
         global_role: GlobalRole::parse(&user.global_role).unwrap_or(GlobalRole::User),
         roles,
-        recheck_at: live.iter().filter_map(|row| row.until).min(),
+        recheck_at: live.iter().flat_map(|row| [row.until, row.groups_until]).flatten().min(),
     }))
 }
 

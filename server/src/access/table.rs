@@ -23,7 +23,7 @@ pub enum Needs {
     Admin,
     /// This permission in the environment that the path names.
     In(Permission),
-    /// This permission in some environment.
+    /// This permission in some environment, as a whole person.
     InAny(Permission),
     /// The SCIM token of the identity provider that the path names.
     Provisioner,

@@ -66,7 +66,7 @@ async fn begin(
 ) -> Response {
     let return_to = providers::return_to(query.return_to.as_deref());
     let begun = async {
-        throttle::check(&app.db, &address.to_string(), address).await?;
+        throttle::check_redirect(&app.db, address).await?;
         let begun = sign_in::begin(&app, id, return_to, Purpose::SignIn).await?;
         let cookie = providers::ticket_cookie(&app, id, &begun)?;
         Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(&begun.url)))
@@ -96,7 +96,7 @@ async fn finish(
     let name = returned.cookie();
     let ticket = name.as_deref().and_then(|name| cookie(&headers, name)).map(str::to_owned);
     let finished = async {
-        throttle::check(&app.db, &address.to_string(), address).await?;
+        throttle::check_redirect(&app.db, address).await?;
         let finished = sign_in::finish(&app, id, ticket.as_deref(), returned, &note).await?;
         match finished {
             Finished::Tested(page) => Ok(page),
@@ -113,11 +113,12 @@ async fn finish(
     };
     let mut response = match finished.await {
         Ok(page) => Redirect::to(&page).into_response(),
-        Err(Refused { error, is_guess, return_to }) => {
+        Err(Refused { error, return_to, .. }) => {
             note.detail("code", error.code());
             note.outcome(AuditOutcome::Denied);
-            if is_guess
-                && let Err(error) = throttle::failed(&app.db, &address.to_string(), address).await
+            // Each of these costs the provider a question, and the audit log a line.
+            if return_to.is_some()
+                && let Err(error) = throttle::redirect_failed(&app.db, address).await
             {
                 tracing::warn!(%error, "cannot count a failed sign-in");
             }
@@ -145,8 +146,8 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// The sign-in page, with what went wrong; another try leads to the same page.
 fn back_to_the_door(provider: Uuid, error: &Error, return_to: Option<&str>) -> Response {
     let provider = provider.to_string();
-    let mut query =
-        vec![("error", error.code()), ("message", error.detail()), ("provider", &provider)];
+    // The code only: a page that showed the words of its address would show anybody's.
+    let mut query = vec![("error", error.code()), ("provider", &*provider)];
     query.extend(return_to.map(|page| ("return", page)));
     match serde_urlencoded::to_string(query) {
         Ok(query) => Redirect::to(&format!("/sign-in?{query}")).into_response(),

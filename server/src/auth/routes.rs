@@ -269,19 +269,24 @@ async fn session(caller: Caller, session: Session) -> Result<Json<SessionAnswer>
 #[utoipa::path(delete, path = "/v1/session", tag = "session",
     responses((status = 200, body = SignedOut)))]
 async fn sign_out(State(app): State<App>, session: Session) -> Result<Json<SignedOut>> {
-    let redirect = provider_sign_out(&app, &session).await?;
+    let provider: Option<Uuid> = session.get(keys::PROVIDER).await.map_err(session_error)?;
+    let id_token: Option<String> = session.get(keys::ID_TOKEN).await.map_err(session_error)?;
+    // First of all: what the provider says, or does not, must not keep anybody signed in.
     session.flush().await.map_err(session_error)?;
     app.access_changed_quietly().await;
+    let redirect = match provider {
+        Some(provider) => sign_out_there(&app, provider, id_token).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot find out where to sign out of a provider");
+            None
+        }),
+        None => None,
+    };
     Ok(Json(SignedOut { redirect }))
 }
 
-async fn provider_sign_out(app: &App, session: &Session) -> Result<Option<String>> {
-    let Some(id) = session.get::<Uuid>(keys::PROVIDER).await.map_err(session_error)? else {
-        return Ok(None);
-    };
+async fn sign_out_there(app: &App, id: Uuid, sealed: Option<String>) -> Result<Option<String>> {
     let Some(provider) = app.providers.enabled(app, id).await? else { return Ok(None) };
     let Door::Redirect(door) = provider.connection.door() else { return Ok(None) };
-    let sealed: Option<String> = session.get(keys::ID_TOKEN).await.map_err(session_error)?;
     let token = sealed
         .and_then(|sealed| URL_SAFE_NO_PAD.decode(sealed).ok())
         .and_then(|sealed| app.cipher.open(&sealed).ok())

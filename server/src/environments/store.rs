@@ -178,7 +178,8 @@ pub(super) async fn people(db: &PgPool, id: Uuid) -> sqlx::Result<Vec<Environmen
                JOIN principals p ON p.id = m.principal_id
                WHERE m.environment_id = $1
                    AND (p.provider_id IS NULL OR EXISTS (SELECT FROM live_identities l
-                       WHERE l.user_id = u.user_id AND l.provider_id = p.provider_id))
+                       WHERE l.user_id = u.user_id AND l.provider_id = p.provider_id
+                           AND (u.source <> 'directory' OR l.directory_until > now())))
                UNION
                SELECT id, 'owner', NULL FROM users WHERE global_role = 'admin')
            SELECT u.id AS user_id, u.login::text AS "login!", u.display_name, s.role AS "role!",

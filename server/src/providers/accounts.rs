@@ -1,10 +1,9 @@
 //! People of providers as Drover's users: who they are here, what they bring, whether they may in.
 
-use std::collections::HashSet;
-
 use drover_api::{Identity, IdentityState, Principal, ProviderKind, Timestamp};
 use secrecy::ExposeSecret;
 use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
@@ -356,7 +355,7 @@ pub async fn claim_due(
         Due,
         r#"UPDATE identities SET checked_at = now() WHERE principal_id IN (
                SELECT i.principal_id FROM identities i
-               WHERE i.provider_id = $1 AND NOT i.pushed
+               WHERE i.provider_id = $1 AND (NOT i.pushed OR i.credential IS NOT NULL)
                    AND i.checked_at < now() - make_interval(mins => $2)
                    AND i.principal_id IN (SELECT u.principal_id FROM identities_in_use u
                        WHERE u.provider_id = $1)
@@ -374,7 +373,8 @@ pub async fn claim_due(
 pub async fn due_now(db: &PgPool, user: Uuid) -> sqlx::Result<Vec<(Uuid, Due)>> {
     let rows = sqlx::query!(
         "UPDATE identities i SET checked_at = now() FROM identity_providers p
-         WHERE i.user_id = $1 AND p.id = i.provider_id AND p.enabled AND NOT i.pushed
+         WHERE i.user_id = $1 AND p.id = i.provider_id AND p.enabled
+             AND (NOT i.pushed OR i.credential IS NOT NULL)
          RETURNING i.provider_id, i.principal_id, i.login, i.credential",
         user
     )
@@ -404,6 +404,36 @@ pub async fn unclaim(db: &PgPool, principals: &[String]) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Accounts that could not be asked about are due again in half a minute, and not first.
+pub async fn retry_soon(db: &PgPool, principals: &[String], minutes: u32) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE identities
+         SET checked_at = now() - make_interval(mins => $2) + interval '30 seconds'
+         WHERE principal_id = ANY ($1)",
+        principals,
+        i32::try_from(minutes).unwrap_or(i32::MAX)
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Whether the provider has told of an account since then: what was asked for before is old.
+pub async fn is_newer_than(
+    db: &mut PgConnection,
+    principal_id: &str,
+    asked_at: OffsetDateTime,
+) -> sqlx::Result<bool> {
+    let newer = sqlx::query_scalar!(
+        r#"SELECT refreshed_at > $2 AS "newer!" FROM identities WHERE principal_id = $1 FOR UPDATE"#,
+        principal_id,
+        asked_at
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(newer.unwrap_or(false))
+}
+
 /// All accounts of a provider are due now.
 pub async fn all_due(db: &PgPool, provider: Uuid) -> sqlx::Result<u64> {
     let due =
@@ -420,71 +450,44 @@ pub async fn apply_rules(
     provider: &ProviderRow,
     only: Option<&[Uuid]>,
 ) -> Result<bool> {
-    let rows = sqlx::query!(
-        r#"SELECT i.principal_id, i.user_id,
-               coalesce(array_agg(g.id) FILTER (WHERE g.id IS NOT NULL), '{}') AS "ids!",
-               coalesce(array_agg(g.name) FILTER (WHERE g.id IS NOT NULL), '{}') AS "names!",
-               coalesce(array_agg(coalesce(g.detail, '')) FILTER (WHERE g.id IS NOT NULL), '{}')
-                   AS "details!"
+    let allowed_ids: Vec<String> = [Scheme::Group, Scheme::Organisation, Scheme::Team]
+        .into_iter()
+        .flat_map(|scheme| {
+            provider.allowed_groups.iter().map(move |id| provider.principal_id(scheme, id))
+        })
+        .collect();
+    // The same rules as in `refusal`, over what the tables have.
+    let refused = sqlx::query!(
+        r#"SELECT i.principal_id, g.missing AS "no_group!"
            FROM identities i
-           LEFT JOIN user_principals u ON u.user_id = i.user_id AND u.source <> 'own'
-           LEFT JOIN principals g ON g.id = u.principal_id AND g.provider_id = $1
+           CROSS JOIN LATERAL (SELECT $4 AND NOT EXISTS (
+               SELECT FROM user_principals u JOIN principals p ON p.id = u.principal_id
+               WHERE u.user_id = i.user_id AND u.source <> 'own' AND p.provider_id = $1
+                   AND (p.id = ANY ($6) OR lower(p.name) = ANY ($5)
+                       OR lower(p.detail) = ANY ($5)))) AS g (missing)
            WHERE i.provider_id = $1 AND i.refused IS NULL
                AND ($2::uuid[] IS NULL OR i.user_id = ANY ($2))
-           GROUP BY i.principal_id, i.user_id"#,
+               AND (g.missing
+                   OR ($3 <> 'unrestricted' AND NOT EXISTS (
+                       SELECT FROM user_principals u JOIN provider_principals l USING (principal_id)
+                       WHERE u.user_id = i.user_id AND l.provider_id = $1)
+                   AND NOT ($3 = 'restricted' AND EXISTS (
+                       SELECT FROM user_principals u JOIN environment_members m USING (principal_id)
+                       WHERE u.user_id = i.user_id))))
+           -- Always in one order: two at once wait for each other rather than for ever.
+           ORDER BY i.principal_id"#,
         provider.id,
-        only
+        only,
+        provider.access_mode.as_str(),
+        !provider.allowed_groups.is_empty(),
+        &provider.allowed_groups.iter().map(|one| one.to_lowercase()).collect::<Vec<_>>(),
+        &allowed_ids
     )
     .fetch_all(&mut *tx)
     .await?;
-    let members: HashSet<String> =
-        sqlx::query_scalar!("SELECT DISTINCT principal_id FROM environment_members")
-            .fetch_all(&mut *tx)
-            .await?
-            .into_iter()
-            .collect();
-    let listed: HashSet<String> = sqlx::query_scalar!(
-        "SELECT principal_id FROM provider_principals WHERE provider_id = $1",
-        provider.id
-    )
-    .fetch_all(&mut *tx)
-    .await?
-    .into_iter()
-    .collect();
-    let linked: HashSet<Uuid> = sqlx::query_scalar!(
-        "SELECT DISTINCT u.user_id FROM user_principals u JOIN principals p ON p.id = u.principal_id
-         JOIN environment_members m ON m.principal_id = u.principal_id
-         WHERE p.provider_id IS DISTINCT FROM $1",
-        provider.id
-    )
-    .fetch_all(&mut *tx)
-    .await?
-    .into_iter()
-    .collect();
     let mut changed = false;
-    for row in rows {
-        let ids: Vec<Option<String>> = row
-            .ids
-            .iter()
-            .map(|id| super::model::parse_principal_id(id).map(|address| address.id))
-            .collect();
-        let groups =
-            ids.iter().zip(&row.names).zip(&row.details).map(|((id, name), detail)| GroupNames {
-                id: id.as_deref().unwrap_or_default(),
-                name,
-                detail: Some(detail.as_str()).filter(|detail| !detail.is_empty()),
-            });
-        let any_of = |set: &HashSet<String>| {
-            set.contains(&row.principal_id) || row.ids.iter().any(|id| set.contains(id))
-        };
-        let is_member = any_of(&members) || linked.contains(&row.user_id);
-        let why = if !provider.allows_a_group_of(groups) {
-            NO_ALLOWED_GROUP
-        } else if !admits(provider.access_mode, any_of(&listed), is_member) {
-            NOT_ADMITTED
-        } else {
-            continue;
-        };
+    for row in refused {
+        let why = if row.no_group { NO_ALLOWED_GROUP } else { NOT_ADMITTED };
         changed |= refuse(tx, &row.principal_id, why).await?;
     }
     Ok(changed)

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use drover_api::{AccessMode, FieldError, Principal, ProviderConfig, ProviderKind};
+use drover_api::{
+    AccessMode, ActiveDirectoryConfig, DirectorySecurity, FieldError, LdapConfig, Principal,
+    ProviderConfig, ProviderKind,
+};
 use secrecy::SecretString;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -259,6 +262,46 @@ pub fn return_to(wanted: Option<&str>) -> &str {
             && !path.contains(char::is_control)
     };
     wanted.filter(ours).unwrap_or("/")
+}
+
+/// The same id of a principal as Drover writes it.
+pub fn canonical(id: &str) -> String {
+    match parse_principal_id(id) {
+        Some(PrincipalAddress { scheme, provider, id }) => {
+            format!("{scheme}://{provider}/{}", encode(&id))
+        }
+        None => id.to_owned(),
+    }
+}
+
+/// What gives the ids of people and groups their meaning: with another one, the same id is
+/// somebody else.
+pub fn identity_source(config: &ProviderConfig) -> Vec<&str> {
+    match config {
+        ProviderConfig::Ldap(config) => vec![&config.id_attribute],
+        // `objectGUID` is the same in the whole forest, and in no other.
+        ProviderConfig::ActiveDirectory(_) => Vec::new(),
+        ProviderConfig::Github(config) => vec![&config.url],
+        ProviderConfig::Openid(config) => vec![&config.issuer, &config.id_claim],
+    }
+}
+
+/// Where a provider's secret is sent, and whom that is trusted by.
+pub fn secret_goes_to(config: &ProviderConfig) -> (Vec<&str>, DirectorySecurity, Option<&str>) {
+    match config {
+        ProviderConfig::Ldap(LdapConfig { connection, .. })
+        | ProviderConfig::ActiveDirectory(ActiveDirectoryConfig { connection, .. }) => (
+            connection.servers.iter().map(String::as_str).collect(),
+            connection.security,
+            connection.ca.as_deref(),
+        ),
+        ProviderConfig::Github(config) => {
+            (vec![&config.url], DirectorySecurity::Ldaps, config.ca.as_deref())
+        }
+        ProviderConfig::Openid(config) => {
+            (vec![&config.issuer], DirectorySecurity::Ldaps, config.ca.as_deref())
+        }
+    }
 }
 
 /// Each of these once, in their order.

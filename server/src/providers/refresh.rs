@@ -5,11 +5,19 @@
 //! wait for each other; one that does not answer is left alone for a while, and what its people
 //! have goes on to count until the grace time is over (the view `live_identities`).
 
-use std::{collections::HashSet, sync::Arc, sync::Mutex, sync::PoisonError, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use drover_api::{AuditOutcome, Topic};
 use futures_util::StreamExt;
 use secrecy::SecretString;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
@@ -18,6 +26,7 @@ use super::{
     model::{ProviderRow, parse_principal_id},
     registry::Connected,
     sign_in::note_contact,
+    store,
 };
 use crate::{
     app::App,
@@ -32,6 +41,8 @@ const EVERY: Duration = Duration::from_secs(2);
 const BATCH: i64 = 64;
 /// How many of one provider's people are asked about at the same time.
 const AT_ONCE: usize = 8;
+/// How many accounts in a row a provider must say no to before it is taken for its own trouble.
+const SUSPICIOUS: usize = 3;
 /// How long a provider that did not answer is left alone.
 const PAUSE: Duration = Duration::from_secs(10);
 /// The longest that a provider which asked to be left alone is left alone.
@@ -57,7 +68,7 @@ pub(super) async fn run(app: App) {
             }
             let (app, busy) = (app.clone(), busy.clone());
             tokio::spawn(async move {
-                if let Some(pause) = one_provider(&app, &provider, minutes).await {
+                if let Some(pause) = one_provider(&app, id, minutes).await {
                     tokio::time::sleep(pause).await;
                 }
                 lock(&busy).remove(&id);
@@ -75,54 +86,107 @@ async fn look(app: &App) -> Result<(Vec<Connected>, u32)> {
     Ok((connected, settings::directory_refresh_minutes(&app.db).await?))
 }
 
-/// Refreshes all of a provider's accounts that are due. How long to leave it alone, if it does not
+/// Refreshes a batch of a provider's accounts that are due, and again until none are left; each
+/// batch by the provider's settings as they are then. How long to leave it alone, if it does not
 /// answer.
-async fn one_provider(app: &App, provider: &Connected, minutes: u32) -> Option<Duration> {
+async fn one_provider(app: &App, id: Uuid, minutes: u32) -> Option<Duration> {
     loop {
-        let due = match accounts::claim_due(&app.db, provider.row.id, minutes, BATCH).await {
-            Ok(due) => due,
+        let batch = async {
+            let Some(provider) = app.providers.enabled(app, id).await? else { return Ok(None) };
+            let due = accounts::claim_due(&app.db, id, minutes, BATCH).await?;
+            Ok::<_, Error>(Some((provider, due)))
+        };
+        match batch.await {
+            Ok(Some((provider, due))) => {
+                let is_last = due.len() < BATCH as usize;
+                if let Some(pause) = one_batch(app, &provider, due, minutes).await {
+                    return Some(pause);
+                }
+                if is_last {
+                    return None;
+                }
+            }
+            Ok(None) => return None,
             Err(error) => {
                 tracing::warn!(%error, "cannot claim accounts to refresh");
                 return Some(PAUSE);
             }
-        };
-        let (claimed, mut pause, mut asked) = (due.len(), None, HashSet::new());
-        let names: Vec<String> = due.iter().map(|due| due.principal_id.clone()).collect();
-        let mut results = futures_util::stream::iter(due)
-            .map(|due| async move {
-                let result = one_account(app, provider, &due).await;
-                (due.principal_id, result)
-            })
-            .buffer_unordered(AT_ONCE);
-        while let Some((principal, result)) = results.next().await {
-            match result {
-                Ok(None) => {
-                    asked.insert(principal);
-                }
-                Ok(Some(wait)) => {
-                    pause = Some(wait);
-                    break;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot write down a refreshed account");
-                    pause = Some(PAUSE);
-                    break;
-                }
-            }
-        }
-        drop(results);
-        if pause.is_some() {
-            let left: Vec<String> =
-                names.into_iter().filter(|name| !asked.contains(name)).collect();
-            if let Err(error) = accounts::unclaim(&app.db, &left).await {
-                tracing::warn!(%error, "cannot put accounts back");
-            }
-            return pause;
-        }
-        if claimed < BATCH as usize {
-            return None;
         }
     }
+}
+
+/// How it went with one account.
+enum Outcome {
+    /// It is known how it is.
+    Done,
+    /// The provider says no to what was asked, for this account or for all.
+    Suspect(ProviderError),
+    /// The provider does not answer now.
+    Away(Duration),
+    /// Not asked any more.
+    Skipped,
+}
+
+async fn one_batch(
+    app: &App,
+    provider: &Connected,
+    due: Vec<Due>,
+    minutes: u32,
+) -> Option<Duration> {
+    let stop = AtomicBool::new(false);
+    let mut results = futures_util::stream::iter(due)
+        .map(|due| {
+            let stop = &stop;
+            async move {
+                // What was begun goes on to its end: renewed tokens must not be lost.
+                if stop.load(Ordering::Relaxed) {
+                    return (due.principal_id, Ok(Outcome::Skipped));
+                }
+                let result = one_account(app, provider, &due).await;
+                (due.principal_id, result)
+            }
+        })
+        .buffer_unordered(AT_ONCE);
+    let (mut pause, mut skipped, mut later, mut suspects) = (None, Vec::new(), Vec::new(), 0);
+    while let Some((principal, result)) = results.next().await {
+        match result {
+            Ok(Outcome::Done) => suspects = 0,
+            Ok(Outcome::Skipped) => skipped.push(principal),
+            Ok(Outcome::Away(wait)) => {
+                later.push(principal);
+                pause = Some(wait);
+            }
+            Ok(Outcome::Suspect(error)) => {
+                suspects += 1;
+                // One odd account is its own trouble; several in a row are the provider's.
+                if suspects == SUSPICIOUS {
+                    note_contact(app, &provider.row, Some(&error)).await;
+                    pause = Some(PAUSE * 6);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot write down a refreshed account");
+                later.push(principal);
+                pause = Some(PAUSE);
+            }
+        }
+        if pause.is_some() {
+            stop.store(true, Ordering::Relaxed);
+        }
+    }
+    let put_back = async {
+        if !later.is_empty() {
+            accounts::retry_soon(&app.db, &later, minutes).await?;
+        }
+        if !skipped.is_empty() {
+            accounts::unclaim(&app.db, &skipped).await?;
+        }
+        Ok::<_, sqlx::Error>(())
+    };
+    if let Err(error) = put_back.await {
+        tracing::warn!(%error, "cannot put accounts back");
+    }
+    pause
 }
 
 /// Reads the accounts of one user again, now. Those whose provider does not answer stay as they
@@ -136,9 +200,10 @@ pub(super) async fn one_user(app: &App, user_id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Reads one account again. How long to leave the provider alone, if it does not answer.
-async fn one_account(app: &App, provider: &Connected, due: &Due) -> Result<Option<Duration>> {
+/// Reads one account again.
+async fn one_account(app: &App, provider: &Connected, due: &Due) -> Result<Outcome> {
     let row = &provider.row;
+    let asked_at = OffsetDateTime::now_utc();
     let known = Known {
         id: parse_principal_id(&due.principal_id)
             .map(|address| address.id)
@@ -153,37 +218,48 @@ async fn one_account(app: &App, provider: &Connected, due: &Due) -> Result<Optio
         },
     };
     let answer = provider.connection.refresh(&known).await;
-    note_contact(app, row, answer.as_ref().err()).await;
-    match answer {
+    let error = match answer {
         Ok(person) => {
-            take_over(app, row, &due.principal_id, person).await?;
-            Ok(None)
+            note_contact(app, row, None).await;
+            take_over(app, row, &due.principal_id, person, asked_at).await?;
+            return Ok(Outcome::Done);
         }
-        Err(
-            error @ (ProviderError::Gone
-            | ProviderError::Refused(Refusal::Disabled | Refusal::Expired)),
-        ) => {
+        Err(error) => error,
+    };
+    match error {
+        ProviderError::Gone | ProviderError::Refused(Refusal::Disabled | Refusal::Expired) => {
+            note_contact(app, row, None).await;
             end(app, row, due, &error.to_string()).await?;
-            Ok(None)
+            return Ok(Outcome::Done);
         }
-        Err(ProviderError::CannotRefresh) => Ok(None),
-        Err(error) => {
-            accounts::note_error(&app.db, &due.principal_id, &error.to_string()).await?;
-            tracing::debug!(provider = %row.name, %error, "an account cannot be refreshed");
-            Ok(match error {
-                ProviderError::Unavailable(_) | ProviderError::Misconfigured(_) => Some(PAUSE),
-                ProviderError::RateLimited { retry_after, .. } => {
-                    Some(retry_after.unwrap_or(PAUSE * 6).clamp(PAUSE, LONGEST_PAUSE))
-                }
-                // This person's own trouble: the others are asked about. A locked account is one that
-                // somebody guesses at, who must not end what its owner is doing.
-                _ => None,
-            })
-        }
+        ProviderError::CannotRefresh => return Ok(Outcome::Done),
+        _ => {}
     }
+    accounts::note_error(&app.db, &due.principal_id, &error.to_string()).await?;
+    tracing::debug!(provider = %row.name, %error, "an account cannot be refreshed");
+    Ok(match &error {
+        ProviderError::Unavailable(_) => {
+            note_contact(app, row, Some(&error)).await;
+            Outcome::Away(PAUSE)
+        }
+        ProviderError::RateLimited { retry_after, .. } => {
+            note_contact(app, row, Some(&error)).await;
+            Outcome::Away(retry_after.unwrap_or(PAUSE * 6).clamp(PAUSE, LONGEST_PAUSE))
+        }
+        ProviderError::Misconfigured(_) => Outcome::Suspect(error),
+        // This person's own trouble. A locked account is one that somebody guesses at, who must not
+        // end what its owner is doing.
+        _ => Outcome::Done,
+    })
 }
 
-async fn take_over(app: &App, row: &ProviderRow, principal_id: &str, person: Person) -> Result<()> {
+async fn take_over(
+    app: &App,
+    row: &ProviderRow,
+    principal_id: &str,
+    person: Person,
+    asked_at: OffsetDateTime,
+) -> Result<()> {
     let Some(person) = person.tidy() else {
         return Ok(());
     };
@@ -193,10 +269,13 @@ async fn take_over(app: &App, row: &ProviderRow, principal_id: &str, person: Per
         return Ok(accounts::note_error(&app.db, principal_id, why).await?);
     }
     let mut tx = app.db.begin().await?;
+    let Some(row) = &store::with_rules_of_now(&mut tx, row).await? else {
+        return Ok(());
+    };
     let Some((user_id, deactivated)) = accounts::known(&mut tx, principal_id).await? else {
         return Ok(());
     };
-    if deactivated {
+    if deactivated || accounts::is_newer_than(&mut tx, principal_id, asked_at).await? {
         return Ok(());
     }
     if let Some(why) = accounts::refusal(&mut tx, row, &person, Some(user_id)).await? {

@@ -72,7 +72,18 @@ impl Providers {
     pub async fn all_enabled(&self, app: &AppState) -> Result<Vec<Connected>> {
         let rows = store::list(&app.db, &app.cipher).await?;
         self.forget_others(&rows);
-        rows.into_iter().filter(|row| row.enabled).map(|row| self.connected(row)).collect()
+        let mut all = Vec::new();
+        for row in rows.into_iter().filter(|row| row.enabled) {
+            let name = row.name.clone();
+            match self.connected(row) {
+                Ok(connected) => all.push(connected),
+                // The others are not held up by it.
+                Err(error) => {
+                    tracing::error!(%error, provider = %name, "cannot use an identity provider");
+                }
+            }
+        }
+        Ok(all)
     }
 
     fn connected(&self, row: ProviderRow) -> Result<Connected> {

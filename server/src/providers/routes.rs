@@ -220,7 +220,10 @@ async fn update(
 ) -> Result<(HeaderMap, Json<Provider>)> {
     input.name = input.name.map(|name| name.trim().to_owned());
     input.allowed_groups = input.allowed_groups.map(trimmed);
-    let principals = input.allowed_principals.take().map(model::distinct);
+    let principals = input
+        .allowed_principals
+        .take()
+        .map(|all| model::distinct(all.iter().map(|id| model::canonical(id)).collect()));
     let mut errors = input.config.as_ref().map(registry::check).unwrap_or_default();
     errors.extend(
         [
@@ -271,13 +274,23 @@ async fn update(
     if let Some(principals) = &principals {
         store::set_allowed_principals(&mut tx, id, principals).await?;
     }
+    let rules = input.access_mode.is_some() || input.allowed_groups.is_some();
+    if rules || principals.is_some() {
+        let after = ProviderRow {
+            access_mode: input.access_mode.unwrap_or(before.access_mode),
+            allowed_groups: input
+                .allowed_groups
+                .clone()
+                .unwrap_or_else(|| before.allowed_groups.clone()),
+            ..before.clone()
+        };
+        // In the same transaction, and under the lock: no answer of a refresh or sign-in that is
+        // under way is written down by the old rules after this.
+        accounts::apply_rules(&mut tx, &after, None).await?;
+    }
     tx.commit().await?;
     note_change(&note, &before, &input, principals.is_some());
-    let after = row(&app, id).await?;
-    if input.access_mode.is_some() || input.allowed_groups.is_some() || principals.is_some() {
-        let mut tx = app.db.begin().await?;
-        accounts::apply_rules(&mut tx, &after, None).await?;
-        tx.commit().await?;
+    if rules || principals.is_some() {
         // Those who may in again are let in by their next refresh.
         accounts::all_due(&app.db, id).await?;
     }
@@ -308,7 +321,25 @@ async fn apply_settings(
     if config.kind() != before.kind {
         return Err(Error::invalid_field("config.kind", "The kind of a provider cannot change."));
     }
+    if model::identity_source(&config) != model::identity_source(&before.current.config)
+        && store::has_people(tx, before.id).await?
+    {
+        return Err(Error::conflict(
+            "identity_source_fixed",
+            "Accounts and roles are tied to where this provider is and to the id of its people. Make another provider for another place, or another id, and delete this one.",
+        ));
+    }
     let typed_secret = typed(input.secret.take());
+    // Or the stored secret would be sent to wherever somebody enters.
+    if typed_secret.is_none()
+        && base.secret.is_some()
+        && model::secret_goes_to(&config) != model::secret_goes_to(&base.config)
+    {
+        return Err(Error::invalid_field(
+            "secret",
+            "Enter the secret again: where it is sent, or how that is protected, changes.",
+        ));
+    }
     let is_same = typed_secret.is_none() && config == base.config;
     let setup = Setup { config, secret: typed_secret.or_else(|| base.secret.clone()) };
     if is_same {
@@ -404,7 +435,9 @@ async fn test(
             _ => connection.probe(&mut steps).await.map(|()| None),
         },
     };
-    note_contact(&app, &row, found.as_ref().err()).await;
+    if row.draft.is_none() {
+        note_contact(&app, &row, found.as_ref().err()).await;
+    }
     let report = keep_report(&app, &row, row.version, steps, found).await?;
     note.detail("signed_in", report.signed_in);
     Ok(Json(report))
@@ -483,7 +516,7 @@ struct PrincipalQuery {
     responses((status = 200, body = PrincipalSearch)))]
 async fn search_principals(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Query(query): Query<PrincipalQuery>,
 ) -> Result<Json<PrincipalSearch>> {
     let place = match query.provider_id.as_deref() {
@@ -492,5 +525,5 @@ async fn search_principals(
         Some(id) => Where::At(id.parse().map_err(|_| Error::not_found("identity provider"))?),
     };
     let text: String = query.q.trim().chars().take(100).collect();
-    Ok(Json(search::search(&app, &text, place).await?))
+    Ok(Json(search::search(&app, &caller, &text, place).await?))
 }

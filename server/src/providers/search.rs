@@ -7,7 +7,12 @@ use drover_api::{Principal, PrincipalSearch, ProviderSearch, SearchState};
 use uuid::Uuid;
 
 use super::{Scheme, accounts, model::parse_principal_id, registry::Connected};
-use crate::{app::App, error::Result, users};
+use crate::{
+    access::Caller,
+    app::App,
+    error::{Error, Result},
+    users,
+};
 
 /// The most from one provider, of users and of groups.
 const MOST: usize = 50;
@@ -28,7 +33,12 @@ pub enum Where {
 }
 
 /// Looks for users and groups whose name or login has this text.
-pub async fn search(app: &App, text: &str, place: Where) -> Result<PrincipalSearch> {
+pub async fn search(
+    app: &App,
+    caller: &Caller,
+    text: &str,
+    place: Where,
+) -> Result<PrincipalSearch> {
     let mut found = PrincipalSearch::default();
     if matches!(place, Where::Everywhere | Where::Local) {
         found.items = users::known_principals(&app.db, text, None, MOST).await?;
@@ -46,7 +56,9 @@ pub async fn search(app: &App, text: &str, place: Where) -> Result<PrincipalSear
     };
     let answers = asked.iter().map(|provider| at_provider(app, provider, text));
     for answer in futures_util::future::join_all(answers).await {
-        let (items, how) = answer?;
+        let (items, mut how) = answer?;
+        // A server's own words name hosts and accounts.
+        how.message = how.message.filter(|_| caller.is_admin());
         found.items.extend(items);
         found.providers.push(how);
     }
@@ -98,9 +110,10 @@ pub async fn learn(app: &App, principal_id: &str) -> Result<bool> {
     };
     let Some(scheme) = Scheme::parse(&address.scheme, row.kind) else { return Ok(false) };
     let found = connection.find(scheme, &address.id).await.map_err(|error| {
-        crate::error::Error::unavailable(
+        tracing::warn!(provider = %row.name, %error, "cannot look up a principal");
+        Error::unavailable(
             "provider_unavailable",
-            format!("{} could not be asked about this: {error}", row.name),
+            format!("{} could not be asked about this. Try again in a minute.", row.name),
         )
     })?;
     let Some(named) = found.filter(|named| named.id == address.id && named.scheme == scheme) else {

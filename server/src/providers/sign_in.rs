@@ -42,9 +42,9 @@ pub struct SignedIn {
 pub struct Refused {
     /// What the person is told.
     pub error: Error,
-    /// Whether it may be somebody who tries what works: then tries are throttled.
+    /// Whether it may be somebody who tries passwords: then tries are throttled.
     pub is_guess: bool,
-    /// The page that was wanted, for another try.
+    /// The page that was wanted, for another try: of a redirection that did begin here.
     pub return_to: Option<String>,
 }
 
@@ -112,10 +112,7 @@ async fn take_in(
             note.detail("reason", error.to_string());
             note_contact(app, row, Some(&error)).await;
             return Err(Refused {
-                is_guess: matches!(
-                    error,
-                    ProviderError::WrongCredentials | ProviderError::Protocol(_)
-                ),
+                is_guess: error == ProviderError::WrongCredentials,
                 error: problem(row, error),
                 return_to: None,
             });
@@ -130,6 +127,14 @@ async fn take_in(
     let own = row.principal_id(Scheme::User, &person.id);
     note.target(&own, &person.display_name);
     let mut tx = app.db.begin().await?;
+    let Some(row) = &store::with_rules_of_now(&mut tx, row).await? else {
+        note.detail("reason", "the provider was changed meanwhile");
+        return Err(Error::conflict(
+            "provider_changed",
+            "The provider was changed while you were signing in. Try again.",
+        )
+        .into());
+    };
     let known = accounts::known(&mut tx, &own).await?;
     if known.is_some_and(|(_, deactivated)| deactivated) {
         note.detail("reason", "deactivated by SCIM");
@@ -334,7 +339,9 @@ pub async fn begin(
         redirect_uri: callback_url(app, provider_id),
     };
     let begun = door.begin(&attempt).await;
-    note_contact(app, &row, begun.as_ref().err()).await;
+    if row.draft.is_none() || purpose == Purpose::SignIn {
+        note_contact(app, &row, begun.as_ref().err()).await;
+    }
     let url = begun.map_err(|error| match purpose {
         Purpose::SignIn => problem(&row, error),
         // Whoever tests needs the reason.
@@ -394,7 +401,8 @@ pub async fn finish(
             "sign_in_state",
             "This sign-in did not begin in this browser, or took longer than ten minutes. Begin again.",
         ),
-        is_guess: true,
+        // A state cannot be guessed: this is somebody who came back late, or by an old address.
+        is_guess: false,
         return_to: None,
     })?;
     // From here on it is somebody's sign-in, which the audit log tells of however it ends.
@@ -432,12 +440,12 @@ async fn finish_with(
             let Door::Redirect(door) = connection.door() else {
                 return Err(Error::not_found("identity provider").into());
             };
-            let found = match callback(returned) {
-                Ok(callback) => {
-                    door.finish(&ticket.attempt, &callback, &mut Steps::default()).await
-                }
-                Err(error) => Err(error),
-            };
+            // What the browser brings is not the provider's word on how it does.
+            let callback = callback(returned).map_err(|error| {
+                note.detail("reason", error.to_string());
+                problem(&row, error)
+            })?;
+            let found = door.finish(&ticket.attempt, &callback, &mut Steps::default()).await;
             let signed_in = take_in(app, &row, found, note).await?;
             Ok(Finished::SignedIn(signed_in, ticket.return_to))
         }
@@ -485,7 +493,7 @@ fn callback(returned: Returned) -> std::result::Result<Callback, ProviderError> 
         }
         (Some(error), _) => {
             let more = returned.error_description.unwrap_or_default();
-            let text: String = format!("{error} {more}").chars().take(500).collect();
+            let text: String = format!("{error} {more}").chars().take(200).collect();
             let text = format!("The provider answers: {}", text.trim());
             // RFC 6749, 4.1.2.1; the second is GitHub's.
             Err(match error.as_str() {
@@ -586,13 +594,15 @@ pub async fn signed_out_there(
     let out = door.signed_out(logout_token).await.map_err(|error| refused(error.to_string()))?;
     let hash = Sha256::digest(format!("logout:{provider_id}:{}", out.token_id).as_bytes());
     let until = OffsetDateTime::now_utc() + LOGOUT_TOKENS_LAST;
-    if !store::spend(&app.db, &hash, until).await? {
+    let mut tx = app.db.begin().await?;
+    if !store::spend(&mut *tx, &hash, until).await? {
         return Err(refused("the token was used before".into()));
     }
     let person = out.person.map(|id| row.principal_id(Scheme::User, &id));
     let ended =
-        store::end_sessions(&app.db, provider_id, out.session.as_deref(), person.as_deref())
+        store::end_sessions(&mut tx, provider_id, out.session.as_deref(), person.as_deref())
             .await?;
+    tx.commit().await?;
     note.actor(None, &row.name);
     note.target(provider_id, &row.name);
     note.detail("sessions", ended);

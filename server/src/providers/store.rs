@@ -106,7 +106,19 @@ async fn select(db: &PgPool, cipher: &Cipher, id: Option<Uuid>) -> Result<Vec<Pr
     )
     .fetch_all(db)
     .await?;
-    rows.into_iter().map(|row| row.open(cipher)).collect()
+    let mut opened = Vec::with_capacity(rows.len());
+    for row in rows {
+        let name = row.name.clone();
+        match row.open(cipher) {
+            Ok(row) => opened.push(row),
+            // Of several, one that cannot be read must not take the others along.
+            Err(error) if id.is_none() => {
+                tracing::error!(%error, provider = %name, "cannot read an identity provider");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(opened)
 }
 
 /// Locks the row until the transaction ends, and gives its version.
@@ -114,6 +126,29 @@ pub(super) async fn lock(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<Option
     sqlx::query_scalar!("SELECT version FROM identity_providers WHERE id = $1 FOR UPDATE", id)
         .fetch_optional(tx)
         .await
+}
+
+/// The same provider with its rules as they are now, held until the transaction ends: an answer
+/// that was asked for under old rules must not be written down under them. Nothing when it is off
+/// or gone by now, or when what was asked is another directory than the one that is set up now.
+pub(super) async fn with_rules_of_now(
+    tx: &mut PgConnection,
+    asked: &ProviderRow,
+) -> sqlx::Result<Option<ProviderRow>> {
+    // Held against `lock`, and not against notes on how the provider does.
+    let now = sqlx::query!(
+        "SELECT access_mode, allowed_groups FROM identity_providers
+         WHERE id = $1 AND enabled AND config_version = $2 FOR KEY SHARE",
+        asked.id,
+        asked.config_version
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(now.map(|now| ProviderRow {
+        access_mode: AccessMode::parse(&now.access_mode).unwrap_or(AccessMode::Required),
+        allowed_groups: now.allowed_groups,
+        ..asked.clone()
+    }))
 }
 
 /// Makes a provider that is off.
@@ -267,6 +302,20 @@ pub(super) async fn note_contact(db: &PgPool, id: Uuid, error: Option<&str>) -> 
     Ok(before.is_some_and(|before| before.as_deref() != error))
 }
 
+/// Whether accounts, roles or access rules depend on what the provider calls people and groups.
+pub(super) async fn has_people(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM identities WHERE provider_id = $1)
+               OR EXISTS (SELECT FROM provider_principals WHERE provider_id = $1)
+               OR EXISTS (SELECT FROM environment_members m
+                   JOIN principals p ON p.id = m.principal_id WHERE p.provider_id = $1)
+               AS "has!""#,
+        id
+    )
+    .fetch_one(tx)
+    .await
+}
+
 /// Who may sign in besides members of environments.
 pub(super) async fn allowed_principals(db: &PgPool, id: Uuid) -> sqlx::Result<Vec<Principal>> {
     let rows = sqlx::query_as!(
@@ -323,7 +372,8 @@ pub(super) async fn figures(db: &PgPool, id: Uuid, refresh_minutes: u32) -> sqlx
         r#"SELECT (SELECT count(*) FROM identities WHERE provider_id = $1) AS "users!",
                (SELECT count(*) FROM scim_users WHERE provider_id = $1) AS "scim_users!",
                (SELECT count(*) FROM scim_groups WHERE provider_id = $1) AS "scim_groups!",
-               (SELECT count(*) FROM identities_in_use WHERE provider_id = $1 AND NOT pushed
+               (SELECT count(*) FROM identities_in_use WHERE provider_id = $1
+                   AND (NOT pushed OR credential IS NOT NULL)
                    AND checked_at < now() - make_interval(mins => $2)) AS "pending!",
                (SELECT min(l.until) FROM live_identities l
                    JOIN identities_in_use i USING (principal_id) WHERE l.provider_id = $1)
@@ -336,7 +386,11 @@ pub(super) async fn figures(db: &PgPool, id: Uuid, refresh_minutes: u32) -> sqlx
 }
 
 /// Spends a token that is good once; false when it was spent before.
-pub(super) async fn spend(db: &PgPool, hash: &[u8], until: OffsetDateTime) -> sqlx::Result<bool> {
+pub(super) async fn spend(
+    db: impl sqlx::PgExecutor<'_>,
+    hash: &[u8],
+    until: OffsetDateTime,
+) -> sqlx::Result<bool> {
     let spent = sqlx::query!(
         "INSERT INTO spent_tokens (hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         hash,
@@ -353,18 +407,19 @@ pub async fn sweep(db: &PgPool) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Ends sessions that came in through a provider: the one with this id there, else all of this
-/// person's. How many there were.
+/// Ends sessions that came in through a provider: the one with this id there; else, and where the
+/// session's id is not known, all of this person's. How many there were.
 pub(super) async fn end_sessions(
-    db: &PgPool,
+    db: &mut PgConnection,
     provider: Uuid,
     session: Option<&str>,
     person: Option<&str>,
 ) -> sqlx::Result<u64> {
     let ended = sqlx::query!(
         "DELETE FROM sessions s WHERE s.provider_id = $1
-             AND CASE WHEN $2::text IS NOT NULL THEN s.provider_session = $2
-                 ELSE s.user_id IN (SELECT user_id FROM identities WHERE principal_id = $3) END",
+             AND (s.provider_session = $2
+                 OR (($2::text IS NULL OR s.provider_session IS NULL) AND s.user_id IN
+                     (SELECT user_id FROM identities WHERE principal_id = $3)))",
         provider,
         session,
         person

@@ -79,6 +79,16 @@ pub(super) async fn set_token(
     )
     .execute(db)
     .await?;
+    if token.is_none() {
+        // Nobody tells of changes any more: what was pushed grows old as all else does.
+        sqlx::query!(
+            "UPDATE identities SET pushed = false, checked_at = 'epoch'
+             WHERE provider_id = $1 AND pushed",
+            id
+        )
+        .execute(db)
+        .await?;
+    }
     Ok(())
 }
 
@@ -378,8 +388,7 @@ async fn ensure_account(
     sqlx::query!(
         "INSERT INTO identities (user_id, provider_id, principal_id, login, pushed)
          VALUES ($1, $2, $3, $4, true)
-         ON CONFLICT (principal_id) DO UPDATE SET login = excluded.login, pushed = true,
-             error = NULL, refreshed_at = now(), checked_at = now()",
+         ON CONFLICT (principal_id) DO UPDATE SET login = excluded.login, pushed = true",
         user_id,
         provider.id,
         principal,
@@ -394,7 +403,7 @@ async fn ensure_account(
 /// The account counts again, unless something else speaks against it.
 async fn activate(tx: &mut PgConnection, principal: &str) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE identities SET refused = NULL, error = NULL, refreshed_at = now()
+        "UPDATE identities SET refused = NULL, error = NULL
          WHERE principal_id = $1 AND refused = $2",
         principal,
         DEACTIVATED
@@ -416,7 +425,7 @@ async fn deactivate(tx: &mut PgConnection, principal: &str) -> sqlx::Result<()> 
     .await?;
     sqlx::query!(
         "DELETE FROM sessions s USING identities i
-         WHERE i.principal_id = $1 AND s.user_id = i.user_id",
+         WHERE i.principal_id = $1 AND s.user_id = i.user_id AND s.provider_id = i.provider_id",
         principal
     )
     .execute(&mut *tx)

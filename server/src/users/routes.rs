@@ -151,6 +151,12 @@ async fn delete(
     }
     let user = store::get(&app.db, id).await?.ok_or_else(|| Error::not_found("user"))?;
     let mut tx = app.db.begin().await?;
+    if store::is_deactivated(&mut tx, id).await? {
+        return Err(Error::conflict(
+            "deactivated_by_provider",
+            "This user's identity provider has deactivated them by SCIM. Deleted, they would be somebody new at their next sign-in: let the provider delete them, or deactivate them here.",
+        ));
+    }
     store::delete(&mut tx, id).await?;
     keep_an_admin(&mut tx).await?;
     tx.commit().await?;

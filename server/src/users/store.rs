@@ -200,7 +200,8 @@ pub(super) async fn merge(tx: &mut PgConnection, from: Uuid, into: Uuid) -> sqlx
         .await?;
     sqlx::query!(
         "UPDATE users u SET password_hash = coalesce(u.password_hash, f.password_hash),
-             global_role = CASE WHEN f.global_role = 'admin' THEN 'admin' ELSE u.global_role END,
+             global_role = CASE WHEN f.global_role = 'admin' AND f.state = 'active' THEN 'admin'
+                 ELSE u.global_role END,
              version = u.version + 1
          FROM users f WHERE u.id = $2 AND f.id = $1",
         from,
@@ -208,8 +209,26 @@ pub(super) async fn merge(tx: &mut PgConnection, from: Uuid, into: Uuid) -> sqlx
     )
     .execute(&mut *tx)
     .await?;
-    sqlx::query!("DELETE FROM users WHERE id = $1", from).execute(tx).await?;
+    sqlx::query!("DELETE FROM users WHERE id = $1", from).execute(&mut *tx).await?;
+    let has_password =
+        sqlx::query_scalar!("SELECT password_hash IS NOT NULL FROM users WHERE id = $1", into)
+            .fetch_one(&mut *tx)
+            .await?;
+    if has_password == Some(true) {
+        ensure_local_principal(tx, into).await?;
+    }
     Ok(())
+}
+
+/// Whether SCIM has deactivated an account of this user: with the user, that would be forgotten.
+pub(super) async fn is_deactivated(tx: &mut PgConnection, user: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM identities i JOIN scim_users s USING (principal_id)
+               WHERE i.user_id = $1 AND NOT s.active) AS "deactivated!""#,
+        user
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// The providers at which both users have an account.

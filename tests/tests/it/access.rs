@@ -55,7 +55,8 @@ impl Persona {
             Needs::Account => may(!self.scoped),
             Needs::Admin => may(self.admin && !self.scoped),
             Needs::InAny(permission) => {
-                may(self.role_in(true).is_some_and(|role| permits(role, permission)))
+                let held = self.role_in(true).is_some_and(|role| permits(role, permission));
+                may(held && !self.scoped)
             }
             Needs::In(permission) => match self.role_in(own) {
                 Some(role) => may(permits(role, permission)),

@@ -475,10 +475,8 @@ fn check_state(entry: &Entry, step: TestStepKind) -> Result<(), Trouble> {
         |name: &str| entry.text(name).is_some_and(|value| value.eq_ignore_ascii_case("TRUE"));
     // A time is a lock that ends by itself; this one an administrator has set.
     let locked = entry.text("pwdAccountLockedTime") == Some("000001010000Z");
-    let refusal = if is_true("nsAccountLock") {
+    let refusal = if is_true("nsAccountLock") || locked {
         Refusal::Disabled
-    } else if locked {
-        Refusal::Locked
     } else if is_true("pwdReset") {
         Refusal::PasswordExpired
     } else {

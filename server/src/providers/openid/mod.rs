@@ -547,7 +547,9 @@ impl OpenId {
             id: id_token.get("sid").and_then(Value::as_str).map(ToOwned::to_owned),
             id_token: response
                 .id_token()
-                .map(|token: &CoreIdToken| Credential(SecretString::from(token.to_string()))),
+                .map(CoreIdToken::to_string)
+                .filter(|token| self.config.provider_logout && token.len() <= HINT_LENGTH)
+                .map(|token| Credential(SecretString::from(token))),
         };
         let kept = Tokens {
             groups_in_id_token: claims::tell_groups(&self.config, &id_token),

@@ -296,7 +296,11 @@ async fn changed_settings_of_a_provider_that_is_on_wait_for_a_test() {
     let company = Company::start().await;
     let mut broken = config(&company.slapd);
     broken["servers"] = json!(["127.0.0.1:1"]);
-    let drafted = company.change_provider(json!({ "config": broken })).await;
+    // The stored secret is sent to no other place than it was entered for.
+    let unsaid = json!({ "config": broken });
+    company.admin.patch(&company.provider_path(), unsaid).await.problem(422, "invalid_input");
+    let change = json!({ "config": broken, "secret": LDAP_SERVICE.1 });
+    let drafted = company.change_provider(change).await;
     assert!(drafted.draft.is_some() && drafted.tested, "{drafted:?}");
     company.sign_in("alice").await;
     let test = format!("{}/test", company.provider_path());
