@@ -337,9 +337,8 @@ async fn through_an_ldap_directory() {
     g.see(".picker", "Staging").await;
     assert_eq!(g.run("return window.sameDocument").await, true);
     // The API, asked from the page, says the same.
-    let asked = format!(
-        "const answer = await fetch('/v1/environments/{environment}'); return answer.status"
-    );
+    let asked =
+        format!("return fetch('/v1/environments/{environment}').then(answer => answer.status)");
     assert_eq!(g.run(&asked).await, json!(404));
     g.assert_no_errors(ENDED).await;
 }
