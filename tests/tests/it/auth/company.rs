@@ -3,38 +3,15 @@
 use std::time::Duration;
 
 use drover_api::{
-    DirectorySecurity, IdentityState, LdapConfig, LdapPreset, List, Principal, PrincipalKind,
-    PrincipalSearch, Provider, Role, SetMember, TestReport, User,
+    IdentityState, List, Principal, PrincipalKind, PrincipalSearch, Provider, Role, SetMember, User,
 };
-use drover_tests::{Answer, Client, LDAP_SERVICE, LDAP_SUFFIX, Slapd, TestServer, eventually};
+use drover_tests::{Answer, Client, Slapd, TestServer, eventually};
+pub use drover_tests::{LDAP_PASSWORD as THEIRS, connect, ldap_config, provider_config as config};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// What the directory's people sign in with.
-pub const THEIRS: &str = "password-of-the-directory";
 /// What is known to the server must take effect within this.
 pub const SOON: Duration = Duration::from_secs(5);
-
-/// Settings for a directory of the harness, by LDAPS with its own authority.
-pub fn ldap_config(slapd: &Slapd) -> LdapConfig {
-    let mut config = LdapConfig::preset(LdapPreset::OpenLdap);
-    config.connection.servers = vec![slapd.tls_server()];
-    config.connection.security = DirectorySecurity::Ldaps;
-    config.connection.ca = Some(slapd.ca("ca"));
-    config.connection.bind_dn = LDAP_SERVICE.0.into();
-    config.connection.connect_timeout_seconds = 2;
-    config.connection.search_timeout_seconds = 2;
-    config.user_base = format!("ou=people,{LDAP_SUFFIX}");
-    config.group_base = format!("ou=groups,{LDAP_SUFFIX}");
-    config
-}
-
-/// The settings as a provider's `config`.
-pub fn config(slapd: &Slapd) -> Value {
-    let mut config = serde_json::to_value(ldap_config(slapd)).unwrap();
-    config["kind"] = "ldap".into();
-    config
-}
 
 /// A server with a directory that is switched on: `alice` and `bob` are in *platform*, `bob`,
 /// alone, in *developers*; `carol` is in no group.
@@ -155,20 +132,6 @@ pub async fn people() -> Slapd {
     slapd.add_group("platform", &[&alice, &bob]);
     slapd.add_group("developers", &[&bob]);
     slapd
-}
-
-/// Makes a provider, tests it by signing in as somebody, and switches it on for everybody.
-pub async fn connect(admin: &Client, slapd: &Slapd, name: &str, tester: &str) -> Provider {
-    let new = json!({
-        "name": name, "config": config(slapd), "secret": LDAP_SERVICE.1,
-        "access_mode": "unrestricted",
-    });
-    let made: Provider = admin.post("/v1/identity-providers", new).await.expect(201).json();
-    let path = format!("/v1/identity-providers/{}", made.id);
-    let who = json!({ "login": tester, "password": THEIRS });
-    let report: TestReport = admin.post(&format!("{path}/test"), who).await.expect(200).json();
-    assert!(report.signed_in, "{report:?}");
-    admin.patch(&path, json!({ "enabled": true })).await.expect(200).json()
 }
 
 pub async fn set_member(admin: &Client, environment: Uuid, principal: &str, role: Role) {

@@ -1,16 +1,16 @@
 //! LDAP against a real OpenLDAP server: presets, groups, TLS, fail-over, and what people type.
 
-use std::{
-    fmt::Write,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use drover_api::{DirectorySecurity, LdapConfig, LdapPreset, TestStep, TestStepKind};
 use drover_server::providers::{
     IdentityProvider, Known, PasswordDoor, Person, ProviderError, Refusal, Scheme, Steps,
     ldap::Ldap,
 };
-use drover_tests::{LDAP_SERVICE, LDAP_SUFFIX, Slapd, group_dn, group_ldif, user_dn, user_ldif};
+use drover_tests::{
+    LDAP_PASSWORD, LDAP_SERVICE, LDAP_SUFFIX, Slapd, group_dn, group_ldif, large_company, user_dn,
+    user_ldif,
+};
 
 const PASSWORD: &str = "password-of-alice";
 
@@ -539,38 +539,19 @@ async fn referrals_are_reported_and_not_followed() {
 /// 10,000 people, 1,000 groups nested 5 deep: what the benchmark measures, here with room.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_people_at_once() {
-    let mut ldif = String::new();
-    for n in 0..10_000 {
-        ldif.push_str(&user_ldif(&format!("user{n}"), PASSWORD));
-    }
-    // 200 groups on each of 5 levels; people are in the lowest.
-    for level in 0..5 {
-        for n in 0..200 {
-            let mut members = String::new();
-            if level == 0 {
-                for member in (n..10_000).step_by(200) {
-                    let _ = writeln!(members, "{}", user_dn(&format!("user{member}")));
-                }
-            } else {
-                members = group_dn(&format!("level{}-{n}", level - 1));
-            }
-            let members: Vec<&str> = members.lines().collect();
-            ldif.push_str(&group_ldif(&format!("level{level}-{n}"), &members));
-        }
-    }
-    let slapd = Slapd::start_with("server", &ldif).await;
+    let slapd = Slapd::start_with("server", &large_company()).await;
     let ldap = connect(&config(&slapd));
-    let warm = sign_in(&ldap, "user1", PASSWORD).await.unwrap();
+    let warm = sign_in(&ldap, "user1", LDAP_PASSWORD).await.unwrap();
     assert_eq!(warm.groups.len(), 5);
     let start = Instant::now();
     for _ in 0..20 {
-        sign_in(&ldap, "user1", PASSWORD).await.unwrap();
+        sign_in(&ldap, "user1", LDAP_PASSWORD).await.unwrap();
     }
     let one = start.elapsed() / 20;
     let start = Instant::now();
     let logins: Vec<String> = (0..1000).map(|n| format!("user{}", n * 7)).collect();
     for some in logins.chunks(50) {
-        let people = some.iter().map(|login| sign_in(&ldap, login, PASSWORD));
+        let people = some.iter().map(|login| sign_in(&ldap, login, LDAP_PASSWORD));
         for person in futures_util::future::join_all(people).await {
             assert_eq!(person.unwrap().groups.len(), 5);
         }
