@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes the README's screenshots anew: the browser test of the whole way writes them.
+# Takes the screenshots of README.md and docs/ anew: browser tests write them.
 . "$(dirname "$0")/common.sh"
 . scripts/parts.sh
 scripts/install-deps.sh test
@@ -17,9 +17,14 @@ cargo build --locked --workspace --exclude drover-frontend --bin drover
 start_parts
 say "Taking the screenshots"
 DROVER_SCREENSHOTS=$work/screenshots DROVER_BIN=$CARGO_TARGET_DIR/debug/drover \
-	cargo nextest run --locked --workspace --exclude drover-frontend -E 'test(=browser::way::the_whole_way)'
+	cargo nextest run --locked --workspace --exclude drover-frontend \
+	-E 'test(=browser::way::the_whole_way) | test(/^browser::providers::/)
+		| test(=browser::sign_in::a_group_of_the_directory_gets_a_role)'
 mkdir -p docs/screenshots
-for name in overview overview-dark catalog install stack logs charts shell upgrade; do
+sign_in=(kinds ldap test add-member door people active-directory github github-test access failed
+	openid addresses use-group buttons)
+for name in overview overview-dark catalog install stack logs charts shell upgrade \
+	"${sign_in[@]/#/sign-in-}"; do
 	# Small enough to be kept in Git.
 	pngquant --force --quality 0-95 --strip \
 		--output "docs/screenshots/$name.png" -- "$work/screenshots/$name.png"

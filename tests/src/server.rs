@@ -83,6 +83,7 @@ pub struct Builder {
     environment: Vec<(String, OsString)>,
     database: Option<Database>,
     own_database: bool,
+    public: bool,
 }
 
 impl Builder {
@@ -101,6 +102,13 @@ impl Builder {
     /// With Drover's private PostgreSQL.
     pub fn private_database(mut self) -> Self {
         self.own_database = true;
+        self
+    }
+
+    /// With [`TestServer::base`] as its public address: browsers that come back from a provider
+    /// have their cookies there.
+    pub fn public(mut self) -> Self {
+        self.public = true;
         self
     }
 
@@ -129,11 +137,16 @@ impl Builder {
             environment.push(("DATABASE_URL".into(), database.url().into()));
             environment.push(("DROVER_ENCRYPTION_KEY".into(), STANDARD.encode(key).into()));
         }
+        let port = free_port();
+        if self.public {
+            environment
+                .push(("DROVER_PUBLIC_URL".into(), format!("http://127.0.0.1:{port}").into()));
+        }
         // The later of two settings of one name counts.
         environment.extend(self.environment);
         let mut server = TestServer {
             process: None,
-            port: free_port(),
+            port,
             environment,
             database,
             folder,
@@ -163,7 +176,7 @@ pub struct TestServer {
 impl TestServer {
     /// Says how to start one.
     pub fn builder() -> Builder {
-        Builder { environment: Vec::new(), database: None, own_database: false }
+        Builder { environment: Vec::new(), database: None, own_database: false, public: false }
     }
 
     /// One with a new database and no Docker.

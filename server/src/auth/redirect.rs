@@ -73,7 +73,7 @@ async fn begin(
     };
     match begun.await {
         Ok(response) => response.into_response(),
-        Err(error) => back_to_the_door(id, &error),
+        Err(error) => back_to_the_door(id, &error, Some(return_to)),
     }
 }
 
@@ -113,7 +113,7 @@ async fn finish(
     };
     let mut response = match finished.await {
         Ok(page) => Redirect::to(&page).into_response(),
-        Err(Refused { error, is_guess }) => {
+        Err(Refused { error, is_guess, return_to }) => {
             note.detail("code", error.code());
             note.outcome(AuditOutcome::Denied);
             if is_guess
@@ -121,7 +121,7 @@ async fn finish(
             {
                 tracing::warn!(%error, "cannot count a failed sign-in");
             }
-            back_to_the_door(id, &error)
+            back_to_the_door(id, &error, return_to.as_deref())
         }
     };
     if let Some(name) = name
@@ -142,10 +142,12 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .find_map(|(key, value)| (key == name).then_some(value))
 }
 
-/// The sign-in page, with what went wrong.
-fn back_to_the_door(provider: Uuid, error: &Error) -> Response {
-    let query =
-        [("error", error.code()), ("message", error.detail()), ("provider", &provider.to_string())];
+/// The sign-in page, with what went wrong; another try leads to the same page.
+fn back_to_the_door(provider: Uuid, error: &Error, return_to: Option<&str>) -> Response {
+    let provider = provider.to_string();
+    let mut query =
+        vec![("error", error.code()), ("message", error.detail()), ("provider", &provider)];
+    query.extend(return_to.map(|page| ("return", page)));
     match serde_urlencoded::to_string(query) {
         Ok(query) => Redirect::to(&format!("/sign-in?{query}")).into_response(),
         Err(_) => Redirect::to("/sign-in").into_response(),

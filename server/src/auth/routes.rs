@@ -120,7 +120,7 @@ async fn sign_in(
         Some(provider) => sign_in::with_password(&app, provider, &input.login, password, &note)
             .await
             .map(|signed_in| (signed_in.user_id, Some(Via::new(signed_in.provider_id, None)))),
-        None => local(&app, &input.login, password).await.map(|user_id| (user_id, None)),
+        None => local(&app, &input.login, password, &note).await.map(|user_id| (user_id, None)),
     };
     let (user_id, via) = match proved {
         Ok(proved) => proved,
@@ -139,21 +139,38 @@ async fn sign_in(
 }
 
 /// The user with this login and password of Drover's own.
-async fn local(app: &App, login: &str, password: SecretString) -> Result<Uuid, Refused> {
+async fn local(
+    app: &App,
+    login: &str,
+    password: SecretString,
+    note: &Note,
+) -> Result<Uuid, Refused> {
     let account = store::account(&app.db, login).await?;
+    let why_not = match &account {
+        None => "there is no such account",
+        Some(account) if !account.active => "the account is inactive",
+        Some(account) if account.password_hash.is_none() => {
+            "the account has no password of Drover's own"
+        }
+        Some(_) => "wrong password",
+    };
     let hash =
         account.as_ref().filter(|account| account.active).and_then(|a| a.password_hash.clone());
     let right = password::verify_password(password, hash).await?;
-    let account = account.filter(|_| right).ok_or_else(|| Refused {
-        // The same words for every reason, so that they do not tell which logins exist.
-        error: Error::new(
-            StatusCode::UNAUTHORIZED,
-            "wrong_credentials",
-            "There is no active account with this login and password.",
-        ),
-        is_guess: true,
-    })?;
-    Ok(account.id)
+    match account.filter(|_| right) {
+        Some(account) => Ok(account.id),
+        None => {
+            // For administrators, in the audit log.
+            note.detail("reason", why_not);
+            // The same words for every reason, so that they do not tell which logins exist.
+            let error = Error::new(
+                StatusCode::UNAUTHORIZED,
+                "wrong_credentials",
+                "There is no active account with this login and password.",
+            );
+            Err(Refused { error, is_guess: true, return_to: None })
+        }
+    }
 }
 
 /// Through which provider a session comes in.

@@ -44,11 +44,13 @@ pub struct Refused {
     pub error: Error,
     /// Whether it may be somebody who tries what works: then tries are throttled.
     pub is_guess: bool,
+    /// The page that was wanted, for another try.
+    pub return_to: Option<String>,
 }
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self { error, is_guess: false }
+        Self { error, is_guess: false, return_to: None }
     }
 }
 
@@ -115,6 +117,7 @@ async fn take_in(
                     ProviderError::WrongCredentials | ProviderError::Protocol(_)
                 ),
                 error: problem(row, error),
+                return_to: None,
             });
         }
     };
@@ -392,9 +395,22 @@ pub async fn finish(
             "This sign-in did not begin in this browser, or took longer than ten minutes. Begin again.",
         ),
         is_guess: true,
+        return_to: None,
     })?;
     // From here on it is somebody's sign-in, which the audit log tells of however it ends.
     note.actor(None, "unknown");
+    let return_to = Some(ticket.return_to.clone());
+    let finished = finish_with(app, ticket, returned, note).await;
+    finished.map_err(|refused| Refused { return_to, ..refused })
+}
+
+async fn finish_with(
+    app: &App,
+    ticket: Ticket,
+    returned: Returned,
+    note: &Note,
+) -> std::result::Result<Finished, Refused> {
+    let provider_id = ticket.provider_id;
     let hash = Sha256::digest(ticket.attempt.state.as_bytes());
     let until = OffsetDateTime::now_utc() + LONGEST_ATTEMPT;
     if !store::spend(&app.db, &hash, until).await? {
@@ -527,6 +543,9 @@ pub(super) async fn keep_report(
 async fn tested_person(app: &App, row: &ProviderRow, person: &Person) -> Result<TestedPerson> {
     let own = row.own_principal(person);
     let mut db = app.db.acquire().await?;
+    // So that they can be given roles before anybody has signed in: some providers tell of groups
+    // only to those who are in them.
+    accounts::learn(&mut db, row, &person.groups).await?;
     let known = accounts::known(&mut db, &own.id).await?.map(|(user_id, _)| user_id);
     let refused = accounts::refusal(&mut db, row, person, known).await?;
     Ok(TestedPerson {

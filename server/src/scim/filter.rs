@@ -243,7 +243,7 @@ impl Path {
     }
 
     /// The attribute of several parts that is compared by its `value`, when no part is named.
-    fn in_value(self) -> Self {
+    fn into_value(self) -> Self {
         match self.leaf.and_then(|leaf| leaf.sub("value")) {
             Some(sub) => self.then(sub),
             None => self,
@@ -524,7 +524,7 @@ impl<'a> Parser<'a> {
             }
         };
         let value = self.literal()?;
-        let path = path.in_value();
+        let path = path.into_value();
         let literal = typed(&path, operator, value)?;
         Ok(Filter::Compare(path, operator, literal))
     }

@@ -2,10 +2,11 @@
 //! itself and through the server.
 
 mod active_directory;
-mod company;
+pub mod company;
 mod directory;
 mod github;
 mod ldap;
 mod openid;
+mod redirect;
 mod scim;
 mod shell;

@@ -3,6 +3,7 @@
 mod catalog;
 mod editor;
 mod live;
+mod providers;
 mod session;
 mod sign_in;
 mod way;

@@ -31,7 +31,7 @@ fn dead_directory() -> serde_json::Value {
 }
 
 /// The administrator, at one of the pages of administration.
-async fn admin_at(server: &TestServer, path: &str) -> Browser {
+pub(super) async fn admin_at(server: &TestServer, path: &str) -> Browser {
     server.admin().await;
     let browser = Browser::start().await;
     browser.open(&format!("{}{path}", server.base())).await;
@@ -212,7 +212,7 @@ async fn two_accounts_become_one() {
 }
 
 /// Fills in fields by their labels.
-async fn fill_in(browser: &Browser, fields: &[(&str, &str)]) {
+pub(super) async fn fill_in(browser: &Browser, fields: &[(&str, &str)]) {
     for (label, text) in fields {
         let field = browser.field(label).await;
         field.clear().await.unwrap();
@@ -244,9 +244,14 @@ async fn a_group_of_the_directory_gets_a_role() {
         ("Where groups are", &groups),
     ];
     fill_in(b, &fields).await;
+    b.run(
+        "document.querySelectorAll('details.more').forEach(one => one.open = false);
+         scrollTo(0, 0); document.querySelector('main').scrollTo(0, 0)",
+    )
+    .await;
+    b.screenshot("sign-in-ldap").await;
     b.click_text_in("//form", "Add provider").await;
     b.see("h1", "Example Corp").await;
-    b.screenshot("sign-in-new").await;
 
     // The wrong password first: the report says where it stops.
     b.click_text_in("//*[@role='tablist']", "Test").await;
