@@ -15,6 +15,7 @@ use std::{
 use drover_api::{FieldError, Problem, Session};
 use gloo_net::http::{Method, RequestBuilder};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::i18n::t;
@@ -137,7 +138,7 @@ impl Request {
         let text = self.text();
         async move {
             let text = text.await?;
-            serde_json::from_str(&text).map_err(unreadable)
+            read(&text).map_err(unreadable)
         }
     }
 
@@ -156,7 +157,7 @@ impl Request {
                 // more.
                 Err(error) if error.code == "csrf" => {
                     let session: Session =
-                        serde_json::from_str(&get("session").send().await?).map_err(|_| error)?;
+                        read(&get("session").send().await?).map_err(|_| error)?;
                     set_csrf_token(session.csrf_token);
                     self.send().await
                 }
@@ -192,12 +193,18 @@ impl Request {
     }
 }
 
+/// Reads JSON. By way of a [`Value`]: so the code that reads JSON's signs is there once, and not for
+/// each type.
+pub fn read<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
+    serde_json::from_str::<Value>(text).and_then(T::deserialize)
+}
+
 fn unreadable(error: serde_json::Error) -> ApiError {
     ApiError::new("unreadable", format!("{} ({error})", t().error.unreadable))
 }
 
 fn failure(status: u16, text: &str) -> ApiError {
-    let error = match serde_json::from_str::<Problem>(text) {
+    let error = match read::<Problem>(text) {
         Ok(problem) => ApiError {
             status,
             code: problem.code,

@@ -37,7 +37,7 @@ pub fn boot() -> &'static Boot {
             .get_element_by_id("boot")
             .and_then(|element| element.text_content())
             .unwrap_or_default();
-        let mut boot: Boot = serde_json::from_str(&text).unwrap_or_default();
+        let mut boot: Boot = crate::api::read(&text).unwrap_or_default();
         if boot.instance_name.is_empty() {
             boot.instance_name = "Drover".into();
         }

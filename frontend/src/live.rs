@@ -163,7 +163,7 @@ impl Stream {
         let source = EventSource::new(&address).ok()?;
         let on_change = Closure::<dyn Fn(MessageEvent)>::new(move |message: MessageEvent| {
             let text = message.data().as_string().unwrap_or_default();
-            if let Ok(event) = serde_json::from_str::<Event>(&text) {
+            if let Ok(event) = crate::api::read::<Event>(&text) {
                 tell(Some(&event));
             }
         });

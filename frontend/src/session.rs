@@ -89,7 +89,7 @@ impl SessionContext {
         let answer = api::delete(path).text().await?;
         api::set_csrf_token(None);
         // The provider wants to hear of it too: its page sends the browser back.
-        let away = serde_json::from_str::<SignedOut>(&answer).ok().and_then(|out| out.redirect);
+        let away = api::read::<SignedOut>(&answer).ok().and_then(|out| out.redirect);
         match away.filter(|to| to.starts_with("https://") || to.starts_with("http://")) {
             Some(to) => _ = window().location().set_href(&to),
             None => self.state.set(SessionState::SignedOut),

@@ -23,7 +23,7 @@ pub(super) fn Charts(path: String) -> impl IntoView {
         loop {
             if let Ok(mut socket) = WebSocket::open(&socket_address(&format!("{path}/stats/ws"))) {
                 while let Some(Ok(Message::Text(text))) = socket.next().await {
-                    let stats = match serde_json::from_str(&text) {
+                    let stats = match crate::api::read(&text) {
                         Ok(StatsMessage::Stats(stats)) => stats,
                         Ok(StatsMessage::End { reason }) => {
                             note.set(Some(reason));

@@ -130,7 +130,7 @@ async fn read(path: String, lines: Lines, note: RwSignal<Option<String>>, runnin
         if let Ok(mut socket) = WebSocket::open(&address) {
             while let Some(Ok(Message::Text(text))) = socket.next().await {
                 wait = 500;
-                match serde_json::from_str(&text) {
+                match crate::api::read(&text) {
                     Ok(LogMessage::Lines { lines: new }) => {
                         note.set(None);
                         lines.add(new);

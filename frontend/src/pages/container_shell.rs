@@ -68,7 +68,7 @@ fn ShellSession(path: String) -> impl IntoView {
                 match message {
                     Message::Bytes(bytes) => handle.write(&bytes),
                     Message::Text(text) => {
-                        if let Ok(ExecEvent::End { reason, .. }) = serde_json::from_str(&text) {
+                        if let Ok(ExecEvent::End { reason, .. }) = crate::api::read(&text) {
                             handle.write(format!("\r\n\x1b[2m{reason}\x1b[0m\r\n").as_bytes());
                         }
                     }

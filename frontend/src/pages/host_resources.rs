@@ -62,7 +62,7 @@ fn PullForm(path: String, open: RwSignal<bool>, done: Callback<()>) -> impl Into
                 // A line a message; the last one tells how it ended.
                 let answer = api::post(path, &input).text().await?;
                 let last = answer.lines().rev().find(|line| !line.is_empty()).unwrap_or_default();
-                match serde_json::from_str(last) {
+                match api::read(last) {
                     Ok(PullMessage::Done { .. }) => Ok(input.image),
                     Ok(PullMessage::Failed { code, message }) => Err(ApiError::new(&code, message)),
                     _ => Err(ApiError::new("unreadable", t().error.unreadable)),
