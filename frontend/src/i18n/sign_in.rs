@@ -9,6 +9,14 @@ texts! {
         sign_in_failed: "Signing in did not work", "登录失败";
         sign_in_failed_with: "Signing in with {name} did not work", "使用 {name} 登录失败";
         sign_in_failed_text: "Try again. If it happens again, tell an administrator.", "请重试。如果问题仍然存在，请联系管理员。";
+        cancelled: "It was cancelled there.", "登录已在该处取消。";
+        not_admitted: "Nobody has let this account in yet. Ask an administrator.", "该账户尚未获准登录，请联系管理员。";
+        account_refused: "The account is disabled, locked or expired there. Ask those who run it.", "该账户在该处已被禁用、锁定或过期，请联系其管理员。";
+        account_inactive: "Your Drover account is inactive. Ask an administrator.", "您的 Drover 账户已停用，请联系管理员。";
+        provider_away: "It does not answer at the moment. Try again in some minutes; local accounts still work.", "该服务暂时没有响应。请几分钟后重试；本地账户仍可登录。";
+        provider_unusable: "Drover cannot use it as it is set up. Ask an administrator.", "当前设置无法使用该服务，请联系管理员。";
+        begin_again: "This sign-in was begun elsewhere, has been used, or took longer than ten minutes. Begin again.", "本次登录在别处发起、已被使用或超过十分钟。请重新开始。";
+        too_many: "Too many tries failed. Wait a little, and try again.", "失败次数过多。请稍后重试。";
 
         // Kinds.
         github_text: "github.com or GitHub Enterprise Server: organisations and teams are groups.", "github.com 或 GitHub Enterprise Server：组织和团队作为用户组。";

@@ -109,20 +109,15 @@ pub fn SignIn() -> impl IntoView {
     let directories = Memo::new(move |_| of(DoorKind::Password));
     let ended =
         query.with_untracked(|query| query.get("return").is_some() && query.get("error").is_none());
+    let failure = move || query.with(|query| Some((query.get("error")?, query.get("provider"))));
     let failure = move || {
-        query.with(|query| {
-            query.get("error")?;
-            Some((query.get("message").unwrap_or_default(), query.get("provider")))
-        })
-    };
-    let failure = move || {
-        failure().map(|(message, provider)| {
+        failure().map(|(code, provider)| {
             let name = providers.with(|list| {
                 let list = list?;
                 let known = list.items.iter().find(|one| Some(one.id.to_string()) == provider)?;
                 Some(known.name.clone())
             });
-            view! { <Notice tone=Tone::Bad>{failure_text(name, message)}</Notice> }
+            view! { <Notice tone=Tone::Bad>{failure_text(name, &code)}</Notice> }
         })
     };
     view! {
@@ -139,16 +134,28 @@ pub fn SignIn() -> impl IntoView {
     }
 }
 
-fn failure_text(name: Option<String>, message: String) -> AnyView {
+/// By the code alone: words in an address would be anybody's.
+fn failure_text(name: Option<String>, code: &str) -> AnyView {
     let words = &t().sign_in;
     let title = match name {
         Some(name) => fill(words.sign_in_failed_with, &[("name", &name)]),
         None => words.sign_in_failed.to_owned(),
     };
-    let text = Some(message).filter(|message| !message.trim().is_empty());
+    let text = match code {
+        "sign_in_cancelled" => words.cancelled,
+        "not_admitted" => words.not_admitted,
+        "account_disabled" | "account_locked" | "account_expired" | "password_expired"
+        | "account_not_now" => words.account_refused,
+        "account_inactive" => words.account_inactive,
+        "provider_unavailable" | "provider_rate_limited" => words.provider_away,
+        "provider_misconfigured" | "not_found" => words.provider_unusable,
+        "sign_in_state" | "sign_in_replayed" | "provider_changed" => words.begin_again,
+        "too_many_requests" => words.too_many,
+        _ => words.sign_in_failed_text,
+    };
     view! {
         <div class="strong">{title}</div>
-        {text.unwrap_or_else(|| words.sign_in_failed_text.to_owned())}
+        {text}
     }
     .into_any()
 }

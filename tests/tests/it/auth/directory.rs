@@ -509,3 +509,46 @@ async fn providers_are_checked_named_once_and_deleted_with_what_they_brought() {
     let user = company.user("alice").await;
     assert!(user.identities.is_empty() && !user.has_password);
 }
+
+#[tokio::test]
+async fn an_answer_that_was_asked_for_under_old_rules_does_not_count() {
+    let company = Company::start().await;
+    let carol = company.sign_in("carol").await;
+    // A refresh is under way while an administrator tightens the rules.
+    company.slapd.freeze();
+    let refresh = format!("{}/refresh", company.provider_path());
+    company.admin.post(&refresh, json!({})).await.expect(202);
+    let mut database = company.server.database().connect().await;
+    eventually("the account is claimed", SOON, async || {
+        let claimed: bool =
+            sqlx::query_scalar("SELECT bool_and(checked_at > 'epoch') FROM identities")
+                .fetch_one(&mut database)
+                .await
+                .unwrap();
+        claimed.then_some(())
+    })
+    .await;
+    company.change_provider(json!({ "access_mode": "required" })).await;
+    carol.get("/v1/session").await.problem(401, "unauthenticated");
+    company.slapd.go_on();
+    company.refresh().await;
+    carol.get("/v1/session").await.problem(401, "unauthenticated");
+    assert_eq!(company.state_of("carol").await, IdentityState::Refused);
+}
+
+#[tokio::test]
+async fn what_ids_mean_cannot_change_under_accounts() {
+    let company = Company::start().await;
+    let mut other = config(&company.slapd);
+    other["id_attribute"] = "uid".into();
+    // Nobody is known yet: the test has made nobody.
+    company.change_provider(json!({ "config": other })).await;
+    company.change_provider(json!({ "discard_draft": true })).await;
+    company.sign_in("alice").await;
+    let change = json!({ "config": other });
+    company
+        .admin
+        .patch(&company.provider_path(), change)
+        .await
+        .problem(409, "identity_source_fixed");
+}

@@ -392,3 +392,75 @@ async fn what_github_refuses_is_shown_and_locks_nobody_out() {
     company.sign_in("grace").await;
     assert!(company.user("grace").await.identities[0].reason.is_none());
 }
+
+#[tokio::test]
+async fn stray_redirections_lock_nobody_out() {
+    let company = Connected::openid().await;
+    // Any page can send its visitors here.
+    for _ in 0..40 {
+        let stray = format!("{}/callback?state=x&code=y", company.begin_path());
+        let answer = company.server.client().get(&stray).await;
+        assert_eq!(refused(answer), "sign_in_state");
+    }
+    company.server.sign_in(drover_tests::ADMIN).await.get("/v1/users").await.expect(200);
+    company.sign_in("grace").await;
+    // Those that began here and failed are slowed down, and only they.
+    let mut last = String::new();
+    for _ in 0..30 {
+        let browser = company.server.client();
+        let answer = browser.get(&company.begin_path()).await.expect(303);
+        let begin = location(&answer);
+        if begin.starts_with('/') {
+            last = refused(answer);
+            break;
+        }
+        let state = Url::parse(&begin).unwrap();
+        let state = state.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+        let query = HashMap::from([
+            ("state".to_owned(), state),
+            ("error".to_owned(), "server_error".to_owned()),
+            ("error_description".to_owned(), "words of a stranger".to_owned()),
+        ]);
+        let back = callback(company.provider.id, &query);
+        assert_eq!(refused(browser.get(&back).await), "provider_unavailable");
+    }
+    assert_eq!(last, "too_many_requests");
+    company.server.sign_in(drover_tests::ADMIN).await.get("/v1/users").await.expect(200);
+    // What a browser brings is not the provider's word on how it does.
+    let path = format!("/v1/identity-providers/{}", company.provider.id);
+    let now: Provider = company.admin.get(&path).await.expect(200).json();
+    assert_eq!(now.health.error, None);
+}
+
+#[tokio::test]
+async fn groups_of_a_sign_in_grow_old_for_pushed_accounts_too() {
+    let company = Connected::openid().await;
+    let scim = format!("/v1/identity-providers/{}/scim-token", company.provider.id);
+    let token: drover_api::ScimToken =
+        company.admin.post(&scim, json!({})).await.expect(201).json();
+    let pushed = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "userName": "grace", "externalId": "subject-of-grace", "active": true,
+    });
+    let http = drover_tests::http_client().build().unwrap();
+    let url = format!("{}/scim/v2/{}/Users", company.server.base(), company.provider.id);
+    let answer = http.post(url).bearer_auth(&token.token).json(&pushed).send().await.unwrap();
+    assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+    let group = format!("openid_group://{}/platform-team", company.provider.id);
+    company.give(&group, Role::Member).await;
+    let grace = company.sign_in("grace").await;
+    grace.get(&company.environment_path()).await.expect(200);
+
+    let mut database = company.server.database().connect().await;
+    sqlx::query("UPDATE identities SET refreshed_at = now() - interval '6 minutes'")
+        .execute(&mut database)
+        .await
+        .unwrap();
+    let grace_time = json!({ "directory_grace_minutes": 5 });
+    company.admin.patch("/v1/settings", grace_time).await.expect(200);
+    // SCIM vouches for the account, and nobody for what the sign-in said of groups.
+    grace.get("/v1/session").await.expect(200);
+    grace.get(&company.environment_path()).await.problem(404, "not_found");
+    company.admin.delete(&scim).await.expect(204);
+    until_status(&grace, "/v1/session", 401).await;
+}

@@ -65,11 +65,14 @@ async fn what_went_wrong_at_a_provider_is_said_in_words() {
     server.admin().await;
     let browser = Browser::start().await;
     let b = &browser;
-    let message = "The%20account%20is%20%3Cb%3Edisabled%3C%2Fb%3E.";
-    b.open(&format!("{}/sign-in?error=refused&message={message}", server.base())).await;
+    let address = |error: &str| format!("{}/sign-in?error={error}&message=Call+me", server.base());
+    b.open(&address("account_disabled")).await;
     b.see("[role=alert]", "Signing in did not work").await;
-    // A text, whatever is in it.
-    b.see("[role=alert]", "The account is <b>disabled</b>.").await;
+    b.see("[role=alert]", "The account is disabled").await;
+    // Words in an address are anybody's: they are not shown.
+    b.open(&address("made_up")).await;
+    b.see("[role=alert]", "Try again.").await;
+    assert!(!b.text("[role=alert]").await.contains("Call me"));
     b.assert_no_errors(EXPECTED).await;
 }
 
