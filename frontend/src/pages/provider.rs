@@ -44,14 +44,16 @@ pub fn ProviderPage() -> impl IntoView {
         });
     }
     let navigate = StoredValue::new(navigate);
+    // Not anew with each news of the provider: an open menu would close.
+    let buttons = Memo::new(move |_| remote.with(|p| p.map(|p| (p.enabled, p.tested))));
     let actions = move || {
-        remote.get().map(|provider| {
-            let again = provider.clone();
-            let menu = move || row_menu(&again, remote, navigate);
-            view! {
-                {switch_button(&provider, remote)}
-                <Menu label=t().common.more class="btn btn-secondary btn-icon" items=menu />
-            }
+        buttons.get()?;
+        let menu =
+            move || remote.look(|p| p.map(|p| row_menu(p, remote, navigate)).unwrap_or_default());
+        let switch = remote.look(|p| p.map(|p| switch_button(p, remote)));
+        Some(view! {
+            {switch}
+            <Menu label=t().common.more class="btn btn-secondary btn-icon" items=menu />
         })
     };
     view! {
@@ -164,10 +166,12 @@ async fn switch(provider: Provider, on: bool, remote: Remote<Provider>) -> api::
 /// Switches the provider on (once it is tested), or off (after a question).
 pub(super) fn switch_button(provider: &Provider, remote: Remote<Provider>) -> AnyView {
     let words = &t().sign_in;
-    let provider = provider.clone();
+    let shown = provider.clone();
+    // Its version may have grown since the button was drawn.
+    let newest = move || remote.look(|now| now.cloned()).unwrap_or_else(|| shown.clone());
     if provider.enabled {
         let ask = move |_| {
-            let again = provider.clone();
+            let again = newest();
             let title = fill(words.off_title, &[("name", &again.name)]);
             let going = match again.users {
                 0 => Vec::new(),
@@ -183,7 +187,7 @@ pub(super) fn switch_button(provider: &Provider, remote: Remote<Provider>) -> An
     let tested = provider.tested;
     let busy = RwSignal::new(false);
     let on = move |_| {
-        let provider = provider.clone();
+        let provider = newest();
         busy.set(true);
         spawn_local(async move {
             if let Err(error) = switch(provider, true, remote).await {
