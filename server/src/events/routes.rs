@@ -1,6 +1,10 @@
 //! `GET /v1/events`.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     extract::State,
@@ -76,14 +80,25 @@ async fn events(
         async move { app.identities.revoked_when(&caller, |_| true).await }
     };
     let only = query.environment_id;
+    // As whom the client was last told of something.
+    let told = Arc::new(Mutex::new(caller.clone()));
     let stream =
         stream::iter(opening).chain(following).take_until(Box::pin(gone)).filter_map(move |item| {
             let (app, caller, replica) = (app.clone(), caller.clone(), replica.clone());
+            let told = told.clone();
             async move {
                 Some(Ok(match item {
                     Item::Change(Numbered { seq, event }) => {
-                        if !visible(&app, &caller, &event, only).await {
-                            return None;
+                        let now = match app.identities.again(&caller).await {
+                            Ok(Some(now)) => now,
+                            // The database is away: the roles as they were.
+                            Err(_) => caller,
+                            Ok(None) => return None,
+                        };
+                        let is_visible = visible(&now, &event, only);
+                        let changed = rights_changed(&told, now, is_visible, event.topic);
+                        if !is_visible {
+                            return changed.then(|| Ok(opening_event("reset", &replica, seq)));
                         }
                         sse::Event::default()
                             .id(format!("{replica}-{seq}"))
@@ -109,14 +124,21 @@ enum Item {
     Reset(u64),
 }
 
-/// Whether the caller may see this event, by their roles as they are now.
-async fn visible(app: &App, caller: &Caller, event: &Event, only: Option<Uuid>) -> bool {
-    let now = match app.identities.again(caller).await {
-        Ok(Some(now)) => now,
-        // The database is away: the roles as they were.
-        Err(_) => caller.clone(),
-        Ok(None) => return false,
-    };
+/// Whether the rights are others than those that the client was last told of something with, by a
+/// change that no event which it may see tells of: through a group, perhaps. Then all that is
+/// shown may have changed.
+fn rights_changed(told: &Mutex<Caller>, now: Caller, is_visible: bool, topic: Topic) -> bool {
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    let changed = !told.has_rights_of(&now);
+    // A change of an environment makes pages ask for it anew; others do not.
+    if !is_visible || topic == Topic::Environment {
+        *told = now;
+    }
+    changed
+}
+
+/// Whether a caller with these rights may see this event.
+fn visible(now: &Caller, event: &Event, only: Option<Uuid>) -> bool {
     match event.environment_id {
         Some(id) => only.is_none_or(|only| only == id) && now.role_in(id).is_some(),
         None => match event.topic {
