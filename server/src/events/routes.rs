@@ -82,34 +82,36 @@ async fn events(
     let only = query.environment_id;
     // As whom the client was last told of something.
     let told = Arc::new(Mutex::new(caller.clone()));
-    let stream =
-        stream::iter(opening).chain(following).take_until(Box::pin(gone)).filter_map(move |item| {
-            let (app, caller, replica) = (app.clone(), caller.clone(), replica.clone());
-            let told = told.clone();
-            async move {
-                Some(Ok(match item {
-                    Item::Change(Numbered { seq, event }) => {
-                        let now = match app.identities.again(&caller).await {
-                            Ok(Some(now)) => now,
-                            // The database is away: the roles as they were.
-                            Err(_) => caller,
-                            Ok(None) => return None,
-                        };
-                        let is_visible = visible(&now, &event, only);
-                        let changed = rights_changed(&told, now, is_visible, event.topic);
-                        if !is_visible {
-                            return changed.then(|| Ok(opening_event("reset", &replica, seq)));
-                        }
-                        sse::Event::default()
-                            .id(format!("{replica}-{seq}"))
-                            .event("change")
-                            .data(serde_json::to_string(&*event).ok()?)
+    // Who is signed out fetches everything once more, and is told so.
+    let last = stream::once(async { Item::Reset(0) });
+    let until_gone = stream::iter(opening).chain(following).take_until(Box::pin(gone)).chain(last);
+    let stream = until_gone.filter_map(move |item| {
+        let (app, caller, replica) = (app.clone(), caller.clone(), replica.clone());
+        let told = told.clone();
+        async move {
+            Some(Ok(match item {
+                Item::Change(Numbered { seq, event }) => {
+                    let now = match app.identities.again(&caller).await {
+                        Ok(Some(now)) => now,
+                        // The database is away: the roles as they were.
+                        Err(_) => caller,
+                        Ok(None) => return None,
+                    };
+                    let is_visible = visible(&now, &event, only);
+                    let changed = rights_changed(&told, now, is_visible, event.topic);
+                    if !is_visible {
+                        return changed.then(|| Ok(opening_event("reset", &replica, seq)));
                     }
-                    Item::Hello(seq) => opening_event("hello", &replica, seq),
-                    Item::Reset(seq) => opening_event("reset", &replica, seq),
-                }))
-            }
-        });
+                    sse::Event::default()
+                        .id(format!("{replica}-{seq}"))
+                        .event("change")
+                        .data(serde_json::to_string(&*event).ok()?)
+                }
+                Item::Hello(seq) => opening_event("hello", &replica, seq),
+                Item::Reset(seq) => opening_event("reset", &replica, seq),
+            }))
+        }
+    });
     Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
 }
 
