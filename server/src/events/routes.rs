@@ -21,6 +21,9 @@ use uuid::Uuid;
 use super::Numbered;
 use crate::{access::Caller, app::App, extract::Query};
 
+/// How long after the right to a stream has ended its client is told to look again.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// The routes of this domain.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(events))
@@ -82,8 +85,12 @@ async fn events(
     let only = query.environment_id;
     // As whom the client was last told of something.
     let told = Arc::new(Mutex::new(caller.clone()));
-    // Who is signed out fetches everything once more, and is told so.
-    let last = stream::once(async { Item::Reset(0) });
+    // Who is signed out fetches everything once more, and is told so; who has signed out has left
+    // the page by then.
+    let last = stream::once(async {
+        tokio::time::sleep(FAREWELL).await;
+        Item::Reset(0)
+    });
     let until_gone = stream::iter(opening).chain(following).take_until(Box::pin(gone)).chain(last);
     let stream = until_gone.filter_map(move |item| {
         let (app, caller, replica) = (app.clone(), caller.clone(), replica.clone());
