@@ -261,9 +261,11 @@ async fn through_openid() {
     b.assert_no_errors(THERE).await;
 
     let wanted = page(environment, "/members?tab=people");
-    let theirs = led_to(&server, &wanted).await;
+    let theirs = led_to(&server, "/sign-in").await;
     let g = &theirs;
+    g.see("main", "Continue with Example Login").await;
     g.screenshot("sign-in-buttons").await;
+    g.open(&format!("{}{wanted}", server.base())).await;
     g.click_text("Continue with Example Login").await;
     at_the_provider(g, "grace").await;
     g.see("[role=row]", "Owner through group platform-team").await;
@@ -316,8 +318,11 @@ async fn through_an_ldap_directory() {
     company::set_member(admin, other, &developers.id, Role::Readonly).await;
 
     let wanted = page(*environment, "/stacks");
-    let theirs = led_to(server, &wanted).await;
+    let theirs = led_to(server, "/sign-in").await;
     let g = &theirs;
+    g.find(".segment").await;
+    g.screenshot("sign-in-door").await;
+    g.open(&format!("{}{wanted}", server.base())).await;
     fill_in(g, &[("Login", "bob"), ("Password", THEIRS)]).await;
     g.click("button[type=submit]").await;
     g.see("h1", "Stacks").await;

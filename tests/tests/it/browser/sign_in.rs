@@ -297,12 +297,12 @@ async fn a_group_of_the_directory_gets_a_role() {
     account_menu(b, "Sign out").await;
     b.find("input[name=login]").await;
     b.click_text_in("//fieldset", "Example Corp").await;
-    b.screenshot("sign-in-door").await;
     fill_in(b, &[("Login", "grace"), ("Password", "password-of-grace")]).await;
     b.click("button[type=submit]").await;
     b.see("h1", "Members").await;
     b.click_text_in("//*[@role='tablist']", "People with access").await;
     b.see("[role=row]", "Owner through group platform-team, Example Corp · LDAP").await;
+    b.gone(".toast", "is now a member").await;
     b.screenshot("sign-in-people").await;
 
     // The next time, the directory is chosen already.
