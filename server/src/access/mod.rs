@@ -84,6 +84,11 @@ impl Caller {
         Some(self.scope.role.map_or(own, |limit| own.min(limit)))
     }
 
+    /// Whether this is all that `other` may do, and no more.
+    pub fn has_rights_of(&self, other: &Self) -> bool {
+        (self.global_role, &self.roles) == (other.global_role, &other.roles)
+    }
+
     /// Whether the user has this permission in some environment, whatever the scope of the key.
     pub fn may_anywhere(&self, permission: Permission) -> bool {
         match self.global_role {

@@ -1,6 +1,10 @@
 //! `GET /v1/events`.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     extract::State,
@@ -16,6 +20,9 @@ use uuid::Uuid;
 
 use super::Numbered;
 use crate::{access::Caller, app::App, extract::Query};
+
+/// How long after the right to a stream has ended its client is told to look again.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The routes of this domain.
 pub fn router() -> OpenApiRouter<App> {
@@ -76,25 +83,42 @@ async fn events(
         async move { app.identities.revoked_when(&caller, |_| true).await }
     };
     let only = query.environment_id;
-    let stream =
-        stream::iter(opening).chain(following).take_until(Box::pin(gone)).filter_map(move |item| {
-            let (app, caller, replica) = (app.clone(), caller.clone(), replica.clone());
-            async move {
-                Some(Ok(match item {
-                    Item::Change(Numbered { seq, event }) => {
-                        if !visible(&app, &caller, &event, only).await {
-                            return None;
-                        }
-                        sse::Event::default()
-                            .id(format!("{replica}-{seq}"))
-                            .event("change")
-                            .data(serde_json::to_string(&*event).ok()?)
+    // As whom the client was last told of something.
+    let told = Arc::new(Mutex::new(caller.clone()));
+    // Who is signed out fetches everything once more, and is told so; who has signed out has left
+    // the page by then.
+    let last = stream::once(async {
+        tokio::time::sleep(FAREWELL).await;
+        Item::Reset(0)
+    });
+    let until_gone = stream::iter(opening).chain(following).take_until(Box::pin(gone)).chain(last);
+    let stream = until_gone.filter_map(move |item| {
+        let (app, caller, replica) = (app.clone(), caller.clone(), replica.clone());
+        let told = told.clone();
+        async move {
+            Some(Ok(match item {
+                Item::Change(Numbered { seq, event }) => {
+                    let now = match app.identities.again(&caller).await {
+                        Ok(Some(now)) => now,
+                        // The database is away: the roles as they were.
+                        Err(_) => caller,
+                        Ok(None) => return None,
+                    };
+                    let is_visible = visible(&now, &event, only);
+                    let changed = rights_changed(&told, now, is_visible, event.topic);
+                    if !is_visible {
+                        return changed.then(|| Ok(opening_event("reset", &replica, seq)));
                     }
-                    Item::Hello(seq) => opening_event("hello", &replica, seq),
-                    Item::Reset(seq) => opening_event("reset", &replica, seq),
-                }))
-            }
-        });
+                    sse::Event::default()
+                        .id(format!("{replica}-{seq}"))
+                        .event("change")
+                        .data(serde_json::to_string(&*event).ok()?)
+                }
+                Item::Hello(seq) => opening_event("hello", &replica, seq),
+                Item::Reset(seq) => opening_event("reset", &replica, seq),
+            }))
+        }
+    });
     Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
 }
 
@@ -109,14 +133,21 @@ enum Item {
     Reset(u64),
 }
 
-/// Whether the caller may see this event, by their roles as they are now.
-async fn visible(app: &App, caller: &Caller, event: &Event, only: Option<Uuid>) -> bool {
-    let now = match app.identities.again(caller).await {
-        Ok(Some(now)) => now,
-        // The database is away: the roles as they were.
-        Err(_) => caller.clone(),
-        Ok(None) => return false,
-    };
+/// Whether the rights are others than those that the client was last told of something with, by a
+/// change that no event which it may see tells of: through a group, perhaps. Then all that is
+/// shown may have changed.
+fn rights_changed(told: &Mutex<Caller>, now: Caller, is_visible: bool, topic: Topic) -> bool {
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    let changed = !told.has_rights_of(&now);
+    // A change of an environment makes pages ask for it anew; others do not.
+    if !is_visible || topic == Topic::Environment {
+        *told = now;
+    }
+    changed
+}
+
+/// Whether a caller with these rights may see this event.
+fn visible(now: &Caller, event: &Event, only: Option<Uuid>) -> bool {
     match event.environment_id {
         Some(id) => only.is_none_or(|only| only == id) && now.role_in(id).is_some(),
         None => match event.topic {

@@ -201,6 +201,9 @@ fn problem(row: &ProviderRow, error: ProviderError) -> Error {
             "wrong_credentials",
             "There is no active account with this login and password.",
         ),
+        ProviderError::Refused(refusal @ super::Refusal::Cancelled) => {
+            Error::denied(refusal.code(), format!("The sign-in was cancelled at {name}."))
+        }
         ProviderError::Refused(refusal) => {
             let mut why = refusal.to_string();
             if let Some(first) = why.get_mut(..1) {
