@@ -15,8 +15,8 @@ dev: ## The same as a debug build, with its data in data/
 test: ## Install what the tests need, and run them all
 	@scripts/test.sh
 
-bench: ## Measure speed and memory, and print the table
-	@scripts/bench.sh
+bench: ## Measure speed and memory, and print the table (PARTS=sign-in: that part alone)
+	@scripts/bench.sh $(PARTS)
 
 lint: ## Formatting, clippy, and the offline query data
 	@scripts/lint.sh
