@@ -6,7 +6,7 @@ use drover_api::{
     IdentityState, List, Principal, PrincipalKind, PrincipalSearch, Provider, Role, SetMember, User,
 };
 use drover_tests::{Answer, Client, Slapd, TestServer, eventually};
-pub use drover_tests::{LDAP_PASSWORD as THEIRS, connect, ldap_config, provider_config as config};
+pub use drover_tests::{LDAP_PASSWORD as THEIRS, connect, provider_config as config};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -461,6 +461,12 @@ async fn groups_of_a_sign_in_grow_old_for_pushed_accounts_too() {
     // SCIM vouches for the account, and nobody for what the sign-in said of groups.
     grace.get("/v1/session").await.expect(200);
     grace.get(&company.environment_path()).await.problem(404, "not_found");
+    // Without SCIM nobody vouches for it any more: the provider is asked, and tells all anew.
     company.admin.delete(&scim).await.expect(204);
-    until_status(&grace, "/v1/session", 401).await;
+    until_status(&grace, &company.environment_path(), 200).await;
+    let pushed: bool = sqlx::query_scalar("SELECT bool_or(pushed) FROM identities")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    assert!(!pushed);
 }
