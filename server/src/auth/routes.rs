@@ -227,14 +227,9 @@ pub(super) async fn open_session(
     let now = time::OffsetDateTime::now_utc().unix_timestamp();
     session.insert(keys::ALIVE, now).await.map_err(session_error)?;
     session.save().await.map_err(session_error)?;
-    let user = users::get(&app.db, user_id).await?.ok_or_else(Error::unauthenticated)?;
+    let user = users::active(&app.db, user_id).await?.ok_or_else(Error::unauthenticated)?;
     Ok(SessionAnswer {
-        user: SessionUser {
-            id: user.id,
-            login: user.login,
-            display_name: user.display_name,
-            global_role: user.global_role,
-        },
+        user,
         csrf_token: Some(csrf),
         api_key_id: None,
         expires_at: super::expires_at(session),

@@ -148,7 +148,7 @@ pub async fn arrive(
     )
     .fetch_one(&mut *tx)
     .await?;
-    if is_new {
+    if is_new && provider.kind == ProviderKind::Openid {
         bring_pushed(tx, &own).await?;
     }
     let left = sqlx::query!(

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{
@@ -18,10 +19,14 @@ use crate::{
     app::App,
     audit::Note,
     error::{Error, Result},
+    users,
 };
 
 /// How long a person has on the provider's page.
 const LONGEST_ATTEMPT: Duration = Duration::minutes(10);
+/// How many people come in by directories at the same time, and how long others wait.
+static AT_ONCE: Semaphore = Semaphore::const_new(64);
+const LONGEST_QUEUE: std::time::Duration = std::time::Duration::from_secs(10);
 /// The longest password that is passed on to a directory, bytes.
 const LONGEST_PASSWORD: usize = 1024;
 /// The longest login, bytes.
@@ -78,6 +83,15 @@ pub async fn with_password(
         return Err(Error::conflict(
             "wrong_door",
             "People sign in to this provider on its own page.",
+        )
+        .into());
+    };
+    // Those who wait for a slow directory, or for the database, must not take all memory.
+    let Ok(Ok(_permit)) = tokio::time::timeout(LONGEST_QUEUE, AT_ONCE.acquire()).await else {
+        note.detail("reason", "too many people are signing in at once");
+        return Err(Error::unavailable(
+            "too_many_at_once",
+            "Too many people are signing in at this moment. Try again in a few seconds.",
         )
         .into());
     };
@@ -154,8 +168,7 @@ async fn take_in(
     if arrival.changed {
         app.access_changed_quietly().await;
     }
-    let user = crate::users::get(&app.db, arrival.user_id).await?;
-    let Some(user) = user.filter(|user| user.state == drover_api::UserState::Active) else {
+    let Some(user) = users::active(&app.db, arrival.user_id).await? else {
         note.detail("reason", "the Drover account is inactive");
         return Err(Error::denied(
             "account_inactive",

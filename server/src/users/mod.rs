@@ -8,4 +8,4 @@ mod store;
 pub use model::{NewUser, PrincipalRow, validate};
 pub use routes::router;
 pub(crate) use store::ensure_local_principal;
-pub use store::{get, has_principal, insert, known_principals};
+pub use store::{active, get, has_principal, insert, known_principals};

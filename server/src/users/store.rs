@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use drover_api::{GlobalRole, Identity, Principal, Timestamp, UpdateUser, User, UserState};
+use drover_api::{
+    GlobalRole, Identity, Principal, SessionUser, Timestamp, UpdateUser, User, UserState,
+};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -68,6 +70,23 @@ pub(super) async fn list(db: &PgPool) -> sqlx::Result<Vec<User>> {
 /// The user, if there is one.
 pub async fn get(db: &PgPool, id: Uuid) -> sqlx::Result<Option<User>> {
     Ok(select(db, Some(id)).await?.pop())
+}
+
+/// Who a session is of, if there is such a user and they are active.
+pub async fn active(db: &PgPool, id: Uuid) -> sqlx::Result<Option<SessionUser>> {
+    let row = sqlx::query!(
+        r#"SELECT login::text AS "login!", display_name, global_role FROM users
+           WHERE id = $1 AND state = 'active'"#,
+        id
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| SessionUser {
+        id,
+        login: row.login,
+        display_name: row.display_name,
+        global_role: GlobalRole::parse(&row.global_role).unwrap_or(GlobalRole::User),
+    }))
 }
 
 async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<User>> {

@@ -36,7 +36,7 @@ const AVOID: Duration = Duration::from_secs(30);
 /// Passwords that are checked at the same time.
 const BINDS: usize = 32;
 /// Connections kept for that.
-const KEPT: usize = 16;
+const KEPT: usize = BINDS;
 
 /// The ports that a directory has by default: with TLS from the first byte, and without.
 pub(crate) const LDAP_PORTS: (u16, u16) = (636, 389);
