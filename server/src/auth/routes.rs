@@ -152,7 +152,7 @@ async fn local(
         Some(account) if account.password_hash.is_none() => {
             "the account has no password of Drover's own"
         }
-        Some(_) => "wrong password",
+        Some(_) => "this is not the account's password",
     };
     let hash =
         account.as_ref().filter(|account| account.active).and_then(|a| a.password_hash.clone());

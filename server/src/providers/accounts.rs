@@ -132,14 +132,15 @@ pub async fn arrive(
         .credential
         .as_ref()
         .map(|credential| cipher.seal(credential.0.expose_secret().as_bytes()));
-    let was_refused = sqlx::query_scalar!(
+    // Whether it counted no more, or what it had brought: then it counts anew.
+    let anew = sqlx::query_scalar!(
         r#"INSERT INTO identities AS now (user_id, provider_id, principal_id, login, credential)
            VALUES ($1, $2, $3, $4, $5)
            ON CONFLICT (principal_id) DO UPDATE SET login = excluded.login,
                credential = coalesce(excluded.credential, now.credential), refused = NULL,
                error = NULL, refreshed_at = now(), checked_at = now()
-           RETURNING (SELECT b.refused IS NOT NULL FROM identities b WHERE b.principal_id = $3)
-               AS "refused""#,
+           RETURNING (SELECT b.refused IS NOT NULL OR b.refreshed_at + directory_grace() < now()
+               FROM identities b WHERE b.principal_id = $3) AS "anew""#,
         user_id,
         provider.id,
         own,
@@ -174,7 +175,7 @@ pub async fn arrive(
     .execute(&mut *tx)
     .await?
     .rows_affected();
-    let changed = !is_new && (left + joined > 0 || was_refused == Some(true));
+    let changed = !is_new && (left + joined > 0 || anew == Some(true));
     Ok(Arrival { user_id, changed })
 }
 

@@ -353,7 +353,7 @@ async fn the_next_server_takes_over() {
     }
     let mut config = config(&first);
     config.connection.servers.push(second.tls_server());
-    config.connection.search_timeout_seconds = 1;
+    config.connection.search_timeout_seconds = 3;
     let ca = format!("{}{}", first.ca("ca"), second.ca("ca"));
     config.connection.ca = Some(ca);
     let ldap = connect(&config);
@@ -363,7 +363,7 @@ async fn the_next_server_takes_over() {
     let start = Instant::now();
     let on_second = alice(&ldap).await.id;
     assert_ne!(on_first, on_second);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     first.go_on();
     first.stop().await;
     let (result, steps) = probe(&config).await;
