@@ -204,9 +204,13 @@ impl Browser {
 
     /// Puts text into a field in place of what is there.
     pub async fn fill(&self, css: &str, text: &str) {
-        let field = self.find(css).await;
-        field.clear().await.unwrap();
-        field.send_keys(text).await.unwrap();
+        // The page may make the field anew meanwhile: then that one is filled.
+        self.until(&format!("{css}, to fill"), async || {
+            let field = self.find(css).await;
+            field.clear().await.ok()?;
+            field.send_keys(text).await.ok()
+        })
+        .await;
     }
 
     /// Types into what has the focus.
