@@ -416,20 +416,7 @@ async fn activate(tx: &mut PgConnection, principal: &str) -> sqlx::Result<()> {
 /// The account counts no more: its sessions end, and the groups that were pushed are taken away
 /// from the Drover user, who may have other accounts.
 async fn deactivate(tx: &mut PgConnection, principal: &str) -> sqlx::Result<()> {
-    sqlx::query!(
-        "UPDATE identities SET refused = $2, error = NULL WHERE principal_id = $1",
-        principal,
-        DEACTIVATED
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "DELETE FROM sessions s USING identities i
-         WHERE i.principal_id = $1 AND s.user_id = i.user_id AND s.provider_id = i.provider_id",
-        principal
-    )
-    .execute(&mut *tx)
-    .await?;
+    accounts::refuse(tx, principal, DEACTIVATED).await?;
     sqlx::query!(
         "DELETE FROM user_principals u USING identities i, principals g
          WHERE i.principal_id = $1 AND u.user_id = i.user_id AND u.source = 'scim'
