@@ -1,6 +1,6 @@
 //! Hosts, and the images, volumes and networks on them.
 
-use crate::Timestamp;
+use crate::{HostAgent, MachineUsage, Timestamp};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -20,6 +20,8 @@ pub enum Endpoint {
         /// `HOST:PORT`, e.g. `10.0.0.7:2376`
         address: String,
     },
+    /// Through the tunnel of the agent on it, which has registered itself with a token.
+    Agent,
 }
 
 /// The credentials for [`Endpoint::Tcp`], each PEM. Write-only: stored encrypted, never answered.
@@ -92,6 +94,9 @@ pub struct Host {
     pub facts: Option<HostFacts>,
     /// What is in use now; absent while it is not connected.
     pub usage: Option<HostUsage>,
+    /// For hosts that are reached through an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<HostAgent>,
     /// Its containers by state.
     pub containers: ContainerCounts,
     /// When it was added.
@@ -142,6 +147,9 @@ pub struct HostUsage {
     pub memory: u64,
     /// Disk that images, containers, volumes and the build cache take, bytes.
     pub disk: Option<u64>,
+    /// The whole machine, where an agent measures it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineUsage>,
 }
 
 /// Containers by state.

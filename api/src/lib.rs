@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 mod access;
+mod agents;
 mod audit;
 mod catalog;
 mod common;
@@ -21,6 +22,7 @@ mod stacks;
 mod users;
 
 pub use access::*;
+pub use agents::*;
 pub use audit::*;
 pub use catalog::*;
 pub use common::*;

@@ -38,7 +38,9 @@ use crate::{
     providers::{self, Providers},
     scim,
     secrets::{self, Cipher, CipherError},
-    settings, stacks, users, web,
+    settings, stacks,
+    tunnel::Tunnels,
+    users, web,
 };
 
 /// Longer than a browser waits; work that takes longer is an operation.
@@ -72,6 +74,8 @@ pub struct AppState {
     pub cattle: Cattle,
     /// The hosts, and what is on them.
     pub hosts: Hosts,
+    /// The tunnels of agents.
+    pub tunnels: Tunnels,
     /// The connections to identity providers.
     pub providers: Providers,
     /// The projects of stacks, as they were read.
@@ -94,6 +98,7 @@ impl App {
             events: Bus::new(db.clone()),
             cattle: Cattle::default(),
             hosts: Hosts::new(),
+            tunnels: Tunnels::default(),
             providers: Providers::default(),
             projects: stacks::Projects::default(),
             openapi: openapi::document(),

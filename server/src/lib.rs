@@ -22,5 +22,6 @@ pub mod scim;
 pub mod secrets;
 pub mod settings;
 pub mod stacks;
+pub mod tunnel;
 pub mod users;
 pub mod web;

@@ -32,6 +32,7 @@ impl Fields {
         let (kind, socket, address) = match host.map(|host| &host.endpoint) {
             Some(Endpoint::Socket { path }) => ("socket", path.clone(), String::new()),
             Some(Endpoint::Tcp { address }) => ("tcp", String::new(), address.clone()),
+            Some(Endpoint::Agent) => ("agent", String::new(), String::new()),
             None => ("tcp", "/var/run/docker.sock".to_owned(), String::new()),
         };
         Self {
@@ -54,9 +55,10 @@ impl Fields {
     }
 
     fn endpoint(self) -> Endpoint {
-        match untrack(|| self.is_tcp()) {
-            true => Endpoint::Tcp { address: self.address.get_untracked() },
-            false => Endpoint::Socket { path: self.socket.get_untracked() },
+        match self.kind.get_untracked().as_str() {
+            "tcp" => Endpoint::Tcp { address: self.address.get_untracked() },
+            "agent" => Endpoint::Agent,
+            _ => Endpoint::Socket { path: self.socket.get_untracked() },
         }
     }
 

@@ -12,6 +12,7 @@ pub(super) fn endpoint(host: &Host) -> String {
     match &host.endpoint {
         Endpoint::Socket { path } => path.clone(),
         Endpoint::Tcp { address } => address.clone(),
+        Endpoint::Agent => String::new(),
     }
 }
 

@@ -74,7 +74,7 @@ fn sum(histories: Vec<Vec<HostUsage>>) -> Vec<HostUsage> {
         .into_iter()
         .filter_map(|(at, (cpu, memory))| {
             let at = OffsetDateTime::from_unix_timestamp(at * STEP).ok()?.into();
-            Some(HostUsage { at, cpu, memory, disk: None })
+            Some(HostUsage { at, cpu, memory, disk: None, machine: None })
         })
         .collect()
 }
@@ -96,7 +96,7 @@ mod tests {
 
     fn used(at: i64, cpu: f64) -> HostUsage {
         let at = OffsetDateTime::from_unix_timestamp(at).expect("a time").into();
-        HostUsage { at, cpu, memory: 10, disk: None }
+        HostUsage { at, cpu, memory: 10, disk: None, machine: None }
     }
 
     #[test]

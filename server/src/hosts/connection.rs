@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use drover_api::{Change, Event, HostEvent, HostMode, HostState, TlsCredentials, Topic};
+use drover_api::{Change, Endpoint, Event, HostEvent, HostMode, HostState, TlsCredentials, Topic};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use indexmap::IndexSet;
 use time::OffsetDateTime;
@@ -354,6 +354,9 @@ impl Reader {
 
 /// Opens a host's way with its credentials.
 fn dialer(app: &App, row: &HostRow) -> Result<Dialer> {
+    if row.endpoint == Endpoint::Agent {
+        return Ok(Dialer::through(app.tunnels.way(row.id)));
+    }
     let tls = match &row.tls {
         None => None,
         Some(sealed) => Some(open_tls(app, sealed)?),

@@ -139,6 +139,7 @@ impl Hosts {
             last_contact_at: standing.last_contact_at.map(Into::into),
             facts: row.facts,
             usage: live.and_then(|live| live.usage.newest()).filter(|_| standing.docker.is_some()),
+            agent: None,
             containers: self.index.counts(row.environment_id, row.id),
             name: row.name,
             labels: row.labels,

@@ -15,6 +15,9 @@ const LONGEST_PEM: usize = 64 << 10;
 /// The longest path that a Unix socket can have.
 const LONGEST_SOCKET: usize = 107;
 
+const BY_AGENT: &str =
+    "A host with an agent adds itself: make a registration token and start the agent with it.";
+
 /// A row of the table `hosts`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostRow {
@@ -58,6 +61,7 @@ pub fn check_create(input: &CreateHost, with_name: bool) -> Vec<FieldError> {
             errors.push(FieldError::new("tls", "A socket takes no TLS credentials."));
         }
         (Endpoint::Tcp { .. }, Some(tls)) => check_tls(&input.endpoint, tls, &mut errors),
+        (Endpoint::Agent, _) => errors.push(FieldError::new("endpoint", BY_AGENT)),
         (Endpoint::Socket { .. }, None) => {}
     }
     errors
@@ -75,8 +79,11 @@ pub fn check_update(input: &UpdateHost, row: &HostRow) -> Vec<FieldError> {
     let endpoint = input.endpoint.as_ref().unwrap_or(&row.endpoint);
     check_endpoint(endpoint, &mut errors);
     match (endpoint, &input.tls) {
-        (Endpoint::Socket { .. }, Some(_)) => {
-            errors.push(FieldError::new("tls", "A socket takes no TLS credentials."));
+        (Endpoint::Agent, _) if row.endpoint != Endpoint::Agent => {
+            errors.push(FieldError::new("endpoint", BY_AGENT));
+        }
+        (Endpoint::Socket { .. } | Endpoint::Agent, Some(_)) => {
+            errors.push(FieldError::new("tls", "Only a TCP address takes TLS credentials."));
         }
         (Endpoint::Tcp { .. }, Some(tls)) => check_tls(endpoint, tls, &mut errors),
         (Endpoint::Tcp { .. }, None) if row.tls.is_none() => {

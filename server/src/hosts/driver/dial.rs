@@ -1,4 +1,5 @@
-//! The way to an engine: a Unix socket, or TCP with mutual TLS from PEM texts in memory.
+//! The way to an engine: a Unix socket, TCP with mutual TLS from PEM texts in memory, or the tunnel
+//! of the agent on the host.
 
 use std::{
     fmt,
@@ -29,6 +30,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::error::{DockerError, ErrorKind, Result};
+use crate::tunnel;
 
 /// How long each of look-up, connect and TLS handshake may take.
 const STEP_LIMIT: Duration = Duration::from_secs(5);
@@ -41,6 +43,7 @@ pub struct Dialer(Way);
 enum Way {
     Socket(PathBuf),
     Tcp { host: String, port: u16, tls: TlsConnector, name: ServerName<'static> },
+    Agent(tunnel::Way),
 }
 
 impl fmt::Debug for Dialer {
@@ -48,6 +51,7 @@ impl fmt::Debug for Dialer {
         match &self.0 {
             Way::Socket(path) => write!(f, "Dialer(unix:{})", path.display()),
             Way::Tcp { host, port, .. } => write!(f, "Dialer(tls:{host}:{port})"),
+            Way::Agent(way) => write!(f, "Dialer({way:?})"),
         }
     }
 }
@@ -73,7 +77,16 @@ impl Dialer {
                 let tls = TlsConnector::from(Arc::new(tls_config(tls)?));
                 Ok(Self(Way::Tcp { host, port, tls, name }))
             }
+            Endpoint::Agent => Err(DockerError::new(
+                ErrorKind::Refused,
+                "A host with an agent is reached through the agent's own connection.",
+            )),
         }
+    }
+
+    /// Through the tunnel of the host's agent.
+    pub fn through(way: tunnel::Way) -> Self {
+        Self(Way::Agent(way))
     }
 
     /// The address in words, for messages.
@@ -81,6 +94,7 @@ impl Dialer {
         match &self.0 {
             Way::Socket(path) => path.display().to_string(),
             Way::Tcp { host, port, .. } => format!("{host}:{port}"),
+            Way::Agent(_) => "the agent".into(),
         }
     }
 
@@ -114,6 +128,9 @@ impl Dialer {
                     .await
                     .map(|r| r.map(Bare::Tcp))
             }
+            Way::Agent(way) => {
+                timeout(STEP_LIMIT, way.open(&tunnel::Target::Docker)).await.map(|r| r.map(Bare::Tunnel))
+            }
         };
         match opened {
             Ok(Ok(Bare::Tcp(stream))) => {
@@ -122,6 +139,10 @@ impl Dialer {
                 Ok(Bare::Tcp(stream))
             }
             Ok(Ok(stream)) => Ok(stream),
+            // The tunnel's errors say what is wrong and what to do.
+            Ok(Err(error)) if matches!(self.0, Way::Agent(_)) => {
+                Err(DockerError::new(ErrorKind::HostUnreachable, error.to_string()))
+            }
             Ok(Err(error)) => Err(DockerError::new(
                 ErrorKind::HostUnreachable,
                 connect_failure(&self.describe(), &error),
@@ -157,6 +178,7 @@ impl Dialer {
             }
             (_, Bare::Unix(stream)) => Ok(EngineStream(Box::pin(stream))),
             (_, Bare::Tcp(stream)) => Ok(EngineStream(Box::pin(stream))),
+            (_, Bare::Tunnel(stream)) => Ok(EngineStream(stream)),
         }
     }
 
@@ -168,19 +190,17 @@ impl Dialer {
 }
 
 /// A connection before its TLS handshake.
-#[derive(Debug)]
 pub enum Bare {
     /// To a socket.
     Unix(UnixStream),
     /// To an address.
     Tcp(TcpStream),
+    /// Through an agent's tunnel.
+    Tunnel(tunnel::Stream),
 }
 
-trait Duplex: AsyncRead + AsyncWrite + Send {}
-impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
-
 /// A connection that HTTP can be spoken on.
-pub struct EngineStream(Pin<Box<dyn Duplex>>);
+pub struct EngineStream(tunnel::Stream);
 
 impl AsyncRead for EngineStream {
     fn poll_read(
