@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::driver::{Dialer, DockerError, ErrorKind};
+use crate::agents::AgentRow;
 
 const MOST_LABELS: usize = 64;
 /// The longest PEM text that is taken.
@@ -43,6 +44,8 @@ pub struct HostRow {
     pub created_at: OffsetDateTime,
     /// Grows with each change by a person.
     pub version: i64,
+    /// The agent on it, for hosts that have one; as it was when the row was read.
+    pub agent: Option<AgentRow>,
 }
 
 /// Checks a new host; `None` for `name` when only the connection is to be tested.
@@ -101,7 +104,8 @@ fn check_name(name: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn check_labels(labels: &IndexMap<String, String>, errors: &mut Vec<FieldError>) {
+/// Checks the labels of a host.
+pub(crate) fn check_labels(labels: &IndexMap<String, String>, errors: &mut Vec<FieldError>) {
     if labels.len() > MOST_LABELS {
         errors.push(FieldError::new("labels", format!("At most {MOST_LABELS} labels.")));
     }
