@@ -15,6 +15,7 @@ mod fake_docker;
 mod fake_github;
 mod git_server;
 mod hostile_openid;
+mod lan;
 mod openid_provider;
 mod proxy;
 mod samba;
@@ -36,6 +37,7 @@ pub use fake_github::{
 };
 pub use git_server::{GIT_USER, GitServer};
 pub use hostile_openid::{HostileOpenid, Plan, Signer};
+pub use lan::{HostProcess, Lan, LanHost, other_clock};
 pub use openid_provider::{OpenidPerson, OpenidProvider, OpenidSettings};
 pub use proxy::Proxy;
 pub use samba::Samba;

@@ -6,6 +6,7 @@ mod api;
 mod auth;
 mod browser;
 mod hosts;
+mod lan;
 mod session;
 mod stacks;
 mod start;
