@@ -171,6 +171,10 @@ impl Docker {
             memory: positive(info.mem_total),
             data_root: info.docker_root_dir.unwrap_or_default(),
             warnings: info.warnings.unwrap_or_default(),
+            swarm_node_id: info
+                .swarm
+                .and_then(|swarm| swarm.node_id)
+                .filter(|node| !node.is_empty()),
         })
     }
 
