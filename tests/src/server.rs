@@ -26,7 +26,8 @@ pub const ADMIN: &str = "ada";
 /// The password of every account that the harness makes.
 pub const PASSWORD: &str = "correct horse battery";
 
-fn drover() -> PathBuf {
+/// The program.
+pub(crate) fn drover() -> PathBuf {
     std::env::var_os("DROVER_BIN").map(PathBuf::from).unwrap_or_else(|| {
         // target/debug/deps/it-… → target/debug/drover
         let test = std::env::current_exe().unwrap();
