@@ -1,8 +1,8 @@
 //! The tables of environments and members.
 
 use drover_api::{
-    ClusterKind, Environment, EnvironmentPerson, EnvironmentState, Member, Role, RoleSource,
-    Timestamp, UpdateEnvironment,
+    ClusterKind, CreateEnvironment, Environment, EnvironmentPerson, EnvironmentState, Member, Role,
+    RoleSource, Timestamp, UpdateEnvironment,
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -42,7 +42,7 @@ pub(super) async fn get(db: &PgPool, id: Uuid) -> sqlx::Result<Option<Environmen
 
 async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Environment>> {
     let rows = sqlx::query!(
-        r#"SELECT id, name::text AS "name!", description, state, created_at, version
+        r#"SELECT id, name::text AS "name!", description, state, cluster_kind, created_at, version
            FROM environments WHERE $1::uuid IS NULL OR id = $1 ORDER BY id"#,
         id
     )
@@ -59,7 +59,7 @@ async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Environment>>
                 "inactive" => EnvironmentState::Inactive,
                 _ => EnvironmentState::Removing,
             },
-            cluster_kind: ClusterKind::Cattle,
+            cluster_kind: ClusterKind::parse(&row.cluster_kind).unwrap_or_default(),
             role: Role::Readonly,
             permissions: Vec::new(),
             created_at: Timestamp(row.created_at),
@@ -68,13 +68,14 @@ async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Environment>>
         .collect())
 }
 
-pub(super) async fn insert(db: &PgPool, name: &str, description: &str) -> sqlx::Result<Uuid> {
+pub(super) async fn insert(db: &PgPool, new: &CreateEnvironment) -> sqlx::Result<Uuid> {
     sqlx::query_scalar!(
         "INSERT INTO environments (id, name, description, state, cluster_kind)
-         VALUES ($1, $2::text::citext, $3, 'active', 'cattle') RETURNING id",
+         VALUES ($1, $2::text::citext, $3, 'active', $4) RETURNING id",
         Uuid::now_v7(),
-        name,
-        description
+        new.name,
+        new.description,
+        new.cluster_kind.as_str()
     )
     .fetch_one(db)
     .await
