@@ -26,7 +26,8 @@ pub const ADMIN: &str = "ada";
 /// The password of every account that the harness makes.
 pub const PASSWORD: &str = "correct horse battery";
 
-fn drover() -> PathBuf {
+/// The program.
+pub(crate) fn drover() -> PathBuf {
     std::env::var_os("DROVER_BIN").map(PathBuf::from).unwrap_or_else(|| {
         // target/debug/deps/it-… → target/debug/drover
         let test = std::env::current_exe().unwrap();
@@ -92,6 +93,17 @@ impl Builder {
     /// One more setting.
     pub fn set(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// As one more replica of this server: on its database, with its key.
+    pub fn replica_of(mut self, other: &TestServer) -> Self {
+        for (name, value) in other.environment() {
+            if ["DATABASE_URL", "DROVER_ENCRYPTION_KEY"].contains(&name) {
+                self = self.set(name, value);
+            }
+        }
+        self.own_database = true;
         self
     }
 
