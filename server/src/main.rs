@@ -127,9 +127,11 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let service = app::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let stopping = Arc::new(Notify::new());
     let stop = stopping.clone();
+    let tunnels = app.tunnels.clone();
     let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
         shutdown().await;
         tracing::info!("stopping");
+        tunnels.cut_all();
         stop.notify_one();
     });
     tokio::select! {

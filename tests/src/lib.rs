@@ -3,6 +3,7 @@
 //! what it needs (PostgreSQL, Docker Engine, chromedriver) and says where through `DROVER_TEST_*`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod agent;
 mod browser;
 mod certificates;
 mod client;
@@ -13,6 +14,7 @@ mod engine;
 mod events;
 mod fake_docker;
 mod fake_github;
+mod front;
 mod git_server;
 mod hostile_openid;
 mod lan;
@@ -25,6 +27,7 @@ mod site;
 mod slapd;
 mod tls_listener;
 
+pub use agent::{Agent, active_host, host_when, registration_token};
 pub use browser::Browser;
 pub use certificates::Certificates;
 pub use client::{Answer, Client};
@@ -37,6 +40,7 @@ pub use fake_docker::{Failure, FakeDocker};
 pub use fake_github::{
     CLIENT_ID as GITHUB_CLIENT_ID, CLIENT_SECRET as GITHUB_CLIENT_SECRET, FakeGithub, Trouble,
 };
+pub use front::{HttpProxy, TlsFront};
 pub use git_server::{GIT_USER, GitServer};
 pub use hostile_openid::{HostileOpenid, Plan, Signer};
 pub use lan::{HostProcess, Lan, LanHost, other_clock};

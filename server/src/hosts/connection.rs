@@ -132,6 +132,8 @@ async fn reconcile(app: &App, known: &mut HashMap<Uuid, Supervised>, rows: Vec<H
             connection.stop().await;
         }
         write(&app.hosts.live).remove(&id);
+        // Its agent asks again, and is told that the host is gone.
+        app.tunnels.cut(id);
         let host = supervised.host;
         tell(app, &host, app.hosts.index.remove_host(host.environment_id, id));
         tracing::info!(host = %host.row().name, "host removed");

@@ -85,6 +85,10 @@ pub fn check_update(input: &UpdateHost, row: &HostRow) -> Vec<FieldError> {
         (Endpoint::Agent, _) if row.endpoint != Endpoint::Agent => {
             errors.push(FieldError::new("endpoint", BY_AGENT));
         }
+        (Endpoint::Socket { .. } | Endpoint::Tcp { .. }, _) if row.endpoint == Endpoint::Agent => {
+            let why = "This host is reached through its agent. Remove it, and add it in another way.";
+            errors.push(FieldError::new("endpoint", why));
+        }
         (Endpoint::Socket { .. } | Endpoint::Agent, Some(_)) => {
             errors.push(FieldError::new("tls", "Only a TCP address takes TLS credentials."));
         }

@@ -7,13 +7,16 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 use uuid::Uuid;
 
 use super::{
@@ -33,6 +36,8 @@ const BEAT: Duration = Duration::from_secs(3);
 const GONE: f64 = 30.0;
 /// How long a replica that is dead may hold up a request.
 const DIAL: Duration = Duration::from_secs(3);
+/// One that could not be reached is left alone for this long.
+const REST: Duration = Duration::from_secs(2);
 
 /// What the dialled replica asks.
 #[derive(Serialize, Deserialize)]
@@ -57,27 +62,52 @@ struct Taken {
 pub struct Peers {
     replica: Uuid,
     cipher: Arc<Cipher>,
-    dialled: Mutex<HashMap<Uuid, Mux>>,
+    known: std::sync::Mutex<HashMap<Uuid, Arc<Mutex<Peer>>>>,
+}
+
+/// The connection to one replica, or the moment when it could not be made.
+#[derive(Default)]
+struct Peer {
+    mux: Option<Mux>,
+    failed: Option<Instant>,
 }
 
 impl Peers {
     pub(super) fn new(replica: Uuid, cipher: Arc<Cipher>) -> Self {
-        Self { replica, cipher, dialled: Mutex::default() }
+        Self { replica, cipher, known: std::sync::Mutex::default() }
     }
 
-    /// The connection to a replica, made when there is none.
+    /// The connection to a replica, made when there is none. One that is dead is not dialled by
+    /// each of the many that want to go there.
     pub(super) async fn mux(&self, replica: Uuid, address: &str) -> io::Result<Mux> {
-        let mut dialled = self.dialled.lock().await;
-        dialled.retain(|_, mux| !mux.is_over());
-        if let Some(mux) = dialled.get(&replica) {
+        let peer = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.entry(replica).or_default().clone()
+        };
+        let mut peer = peer.lock().await;
+        if let Some(mux) = peer.mux.as_ref().filter(|mux| !mux.is_over()) {
             return Ok(mux.clone());
         }
-        let mux = timeout(DIAL, self.dial(address)).await.unwrap_or_else(|_| {
+        let silent = || {
             let why = format!("The server's replica at {address} does not answer.");
-            Err(io::Error::new(io::ErrorKind::TimedOut, why))
-        })?;
-        dialled.insert(replica, mux.clone());
-        Ok(mux)
+            io::Error::new(io::ErrorKind::TimedOut, why)
+        };
+        if peer.failed.is_some_and(|at| at.elapsed() < REST) {
+            return Err(silent());
+        }
+        let dialled = timeout(DIAL, self.dial(address)).await.unwrap_or_else(|_| Err(silent()));
+        peer.failed = dialled.is_err().then(Instant::now);
+        peer.mux = dialled.as_ref().ok().cloned();
+        dialled
+    }
+
+    /// Forgets replicas that are gone.
+    fn forget_ended(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, peer| {
+            let Ok(peer) = peer.try_lock() else { return true };
+            peer.mux.as_ref().is_some_and(|mux| !mux.is_over())
+        });
     }
 
     async fn dial(&self, address: &str) -> io::Result<Mux> {
@@ -156,7 +186,10 @@ pub async fn keep_listed(app: App) {
         }
         match store::sweep(&app.db, GONE).await {
             Ok(0) => {}
-            Ok(gone) => tracing::info!(gone, "replicas of the server are gone"),
+            Ok(gone) => {
+                tracing::info!(gone, "replicas of the server are gone");
+                app.tunnels.peers().forget_ended();
+            }
             Err(error) => tracing::warn!(%error, "cannot sweep replicas"),
         }
         tokio::time::sleep(BEAT).await;

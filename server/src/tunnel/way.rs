@@ -111,6 +111,11 @@ impl Tunnels {
         Ok(ours)
     }
 
+    /// Ends all tunnels that end here: this replica stops, and agents are to go elsewhere.
+    pub fn cut_all(&self) {
+        self.local_hosts().iter().for_each(|(_, tunnel)| tunnel.driver.abort());
+    }
+
     /// Ends a host's tunnel, if it ends here: the agent connects anew.
     pub fn cut(&self, host: Uuid) {
         if let Some(tunnel) = self.local(host) {
