@@ -47,6 +47,7 @@ use uuid::Uuid;
 pub use connection::spawn;
 pub use model::HostRow;
 pub use routes::router;
+pub(crate) use routes::{belongs_to_others, check_takeover};
 
 use crate::{
     app::App,
@@ -103,6 +104,11 @@ impl Hosts {
     pub fn live(&self, environment_id: Uuid, host_id: Uuid) -> Option<Arc<LiveHost>> {
         let live = read(&self.live).get(&host_id).cloned();
         live.filter(|host| host.environment_id == environment_id)
+    }
+
+    /// The environment of a host.
+    pub fn environment_of(&self, host_id: Uuid) -> Option<Uuid> {
+        read(&self.live).get(&host_id).map(|host| host.environment_id)
     }
 
     /// All hosts of an environment, the oldest first.

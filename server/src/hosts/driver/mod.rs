@@ -24,6 +24,7 @@
 
 mod dial;
 mod error;
+mod raw;
 pub mod stream;
 mod summary;
 
@@ -58,6 +59,7 @@ use serde::{
 pub use bollard::models;
 pub use dial::Dialer;
 pub use error::{DockerError, ErrorKind, Result};
+pub use raw::{RawBody, full, header_of, streamed};
 pub use summary::{ContainerSummary, MountSummary, PortSummary};
 
 /// The limit of a plain call.
@@ -93,7 +95,7 @@ impl Docker {
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(16)
+            .pool_max_idle_per_host(64)
             .build(dialer);
         let mut docker = Self::with_version(http, OLDEST_API)?;
 

@@ -2,14 +2,12 @@
 
 use std::{collections::HashMap, io, pin::Pin};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE};
 use bytes::{Buf, Bytes, BytesMut};
 use drover_api::LogStream;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use http_body_util::BodyExt;
 use hyper::{Method, Response, body::Incoming, header, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
-use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio_util::{
     codec::{FramedRead, LinesCodec},
@@ -18,7 +16,7 @@ use tokio_util::{
 
 use super::{
     Docker, DockerError, ErrorKind, PullProgress, RegistryAuth, Result, checked, empty,
-    encode_query, or_default, read_json, unreadable, within,
+    encode_query, or_default, raw::header_of, read_json, unreadable, within,
 };
 
 /// The longest line of JSON that is taken from an engine.
@@ -449,17 +447,7 @@ pub(super) async fn pull(
 ) -> Result<()> {
     let reference = with_tag(reference);
     let path = format!("/images/create?{}", encode_query([("fromImage", reference.as_str())]));
-    let auth = auth.map(|auth| {
-        // The engine reads it as URL-safe base64.
-        URL_SAFE.encode(
-            serde_json::json!({
-                "username": auth.username,
-                "password": auth.password.expose_secret(),
-                "serveraddress": auth.address,
-            })
-            .to_string(),
-        )
-    });
+    let auth = auth.map(header_of);
     let registry_auth = header::HeaderName::from_static("x-registry-auth");
     let headers: Vec<_> = auth.iter().map(|auth| (registry_auth.clone(), auth.as_str())).collect();
     let answer = docker.send(Method::POST, &path, empty(), &headers).await?;
