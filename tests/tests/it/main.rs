@@ -5,6 +5,7 @@ mod access;
 mod api;
 mod auth;
 mod browser;
+mod docker_cli;
 mod hosts;
 mod session;
 mod stacks;

@@ -6,7 +6,7 @@
 //! gives an option twice is refused. Options that this table does not know are refused to those who
 //! could not take over the host, unless they say nothing.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use drover_compose::takeover::{self, Namespace};
 use serde::{
@@ -365,16 +365,22 @@ fn object(
     judge: bool,
     path: &str,
 ) -> Result<Map<String, Value>, Refusal> {
-    let mut found = Map::new();
-    let mut seen = std::collections::HashSet::new();
+    let mut given = Vec::with_capacity(map.len());
+    let mut seen = HashSet::new();
     for (key, value) in map {
         let folded = fold(&key);
-        let known = fields.iter().find(|(name, _)| fold(name) == folded);
+        let known = fields.iter().position(|(name, _)| fold(name) == folded);
         if !seen.insert(folded) {
-            let twice = join(path, known.map_or(key.as_str(), |(name, _)| name));
+            let twice = join(path, known.map_or(key.as_str(), |at| fields[at].0));
             return Err(Refusal::Malformed(format!("`{twice}` is given twice.")));
         }
-        match known {
+        given.push((known, key, value));
+    }
+    // In the table's order: what is refused first says the most.
+    given.sort_by_key(|(known, ..)| known.unwrap_or(usize::MAX));
+    let mut found = Map::new();
+    for (known, key, value) in given {
+        match known.map(|at| &fields[at]) {
             Some((name, rule)) => {
                 let value = normal(value, rule, judge, &join(path, name))?;
                 found.insert((*name).to_owned(), value);
