@@ -12,7 +12,7 @@ pub mod interpolate;
 mod merge;
 mod model;
 mod read;
-mod takeover;
+pub mod takeover;
 mod units;
 pub mod yaml;
 
