@@ -1,32 +1,76 @@
 //! The table of instances, and what the engine writes beside it.
 
+use std::collections::HashMap;
+
+use drover_api::Scheduling;
 use indexmap::IndexMap;
 use sqlx::{PgPool, types::Json};
 use uuid::Uuid;
 
-use super::plan::Instance;
+use super::{
+    place::{Claims, Neighbour},
+    plan::Instance,
+};
+
+struct InstanceRow {
+    id: Uuid,
+    service: String,
+    ordinal: i32,
+    host_id: Uuid,
+    moving_from: Option<Uuid>,
+    claims: Json<Claims>,
+}
+
+impl From<InstanceRow> for Instance {
+    fn from(row: InstanceRow) -> Self {
+        Self {
+            id: row.id,
+            service: row.service,
+            ordinal: row.ordinal,
+            host_id: row.host_id,
+            moving_from: row.moving_from,
+            claims: row.claims.0,
+        }
+    }
+}
 
 pub(super) async fn instances(db: &PgPool, stack: Uuid) -> sqlx::Result<Vec<Instance>> {
-    sqlx::query_as!(
-        Instance,
-        "SELECT id, service, ordinal, host_id FROM instances WHERE stack_id = $1
-         ORDER BY service, ordinal",
+    let rows = sqlx::query_as!(
+        InstanceRow,
+        r#"SELECT id, service, ordinal, host_id, moving_from, claims AS "claims: Json<Claims>"
+           FROM instances WHERE stack_id = $1 ORDER BY service, ordinal"#,
         stack
     )
     .fetch_all(db)
-    .await
+    .await?;
+    Ok(rows.into_iter().map(Instance::from).collect())
 }
 
-/// How many instances each host of an environment has, for spreading.
-pub(super) async fn load(db: &PgPool, environment: Uuid) -> sqlx::Result<Vec<(Uuid, i64)>> {
+/// What the other stacks of an environment have, by host.
+pub(super) async fn neighbours(
+    db: &PgPool,
+    environment: Uuid,
+    except: Uuid,
+) -> sqlx::Result<HashMap<Uuid, Vec<Neighbour>>> {
     let rows = sqlx::query!(
-        r#"SELECT i.host_id, count(*) AS "count!" FROM instances i JOIN stacks s ON s.id = i.stack_id
-           WHERE s.environment_id = $1 GROUP BY i.host_id"#,
-        environment
+        r#"SELECT i.host_id, s.name, i.service, i.ordinal, i.claims AS "claims: Json<Claims>"
+           FROM instances i JOIN stacks s ON s.id = i.stack_id
+           WHERE s.environment_id = $1 AND s.id <> $2"#,
+        environment,
+        except
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.host_id, row.count)).collect())
+    let mut all: HashMap<Uuid, Vec<Neighbour>> = HashMap::new();
+    for row in rows {
+        all.entry(row.host_id).or_default().push(Neighbour {
+            stack: row.name,
+            service: row.service,
+            ordinal: row.ordinal,
+            claims: row.claims.0,
+        });
+    }
+    Ok(all)
 }
 
 /// Makes an instance; `None` when there is one of this service and ordinal already.
@@ -36,19 +80,63 @@ pub(super) async fn add(
     service: &str,
     ordinal: i32,
     host: Uuid,
+    claims: &Claims,
 ) -> sqlx::Result<Option<Instance>> {
-    sqlx::query_as!(
-        Instance,
-        "INSERT INTO instances (id, stack_id, service, ordinal, host_id) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT DO NOTHING RETURNING id, service, ordinal, host_id",
+    let row = sqlx::query_as!(
+        InstanceRow,
+        r#"INSERT INTO instances (id, stack_id, service, ordinal, host_id, claims)
+           VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
+           RETURNING id, service, ordinal, host_id, moving_from, claims AS "claims: Json<Claims>""#,
         Uuid::now_v7(),
         stack,
         service,
         ordinal,
-        host
+        host,
+        Json(claims) as _
     )
     .fetch_optional(db)
-    .await
+    .await?;
+    Ok(row.map(Instance::from))
+}
+
+/// What an instance takes has changed with its service.
+pub(super) async fn set_claims(db: &PgPool, id: Uuid, claims: &Claims) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE instances SET claims = $2 WHERE id = $1", id, Json(claims) as _)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Gives an instance another host. `politely`: what it has on the old one stays until the new one
+/// is ready.
+pub(super) async fn move_to(
+    db: &PgPool,
+    id: Uuid,
+    host: Uuid,
+    politely: bool,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE instances SET host_id = $2, health = NULL,
+             moving_from = CASE WHEN $3 THEN host_id ELSE moving_from END
+         WHERE id = $1 AND host_id <> $2",
+        id,
+        host,
+        politely
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// How an environment places its containers.
+pub(super) async fn scheduling(db: &PgPool, environment: Uuid) -> sqlx::Result<Scheduling> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT scheduling AS "scheduling: Json<Scheduling>" FROM environments WHERE id = $1"#,
+        environment
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.map(|found| found.0).unwrap_or_default())
 }
 
 pub(super) async fn remove(db: &PgPool, ids: &[Uuid]) -> sqlx::Result<()> {
