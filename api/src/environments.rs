@@ -18,12 +18,33 @@ pub enum EnvironmentState {
 }
 
 /// Which control plane schedules an environment's containers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClusterKind {
     /// Drover's own engine, over the environment's hosts.
+    #[default]
     Cattle,
+    /// Docker Swarm, over the environment's hosts.
+    Swarm,
+}
+
+impl ClusterKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Cattle, Self::Swarm];
+
+    /// The name on the wire and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cattle => "cattle",
+            Self::Swarm => "swarm",
+        }
+    }
+
+    /// The inverse of [`ClusterKind::as_str`].
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
 }
 
 /// How Drover's own engine chooses among the hosts that a container may go to.
@@ -169,7 +190,7 @@ pub struct Environment {
 }
 
 /// `POST /v1/environments`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreateEnvironment {
     /// Unique, 1 to 64 characters.
@@ -177,6 +198,9 @@ pub struct CreateEnvironment {
     /// What it is for; at most 1,000 characters.
     #[serde(default)]
     pub description: String,
+    /// Which control plane schedules its containers; it stays so.
+    #[serde(default)]
+    pub cluster_kind: ClusterKind,
 }
 
 /// `PATCH /v1/environments/{environment_id}`: what is absent stays.

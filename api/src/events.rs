@@ -30,6 +30,12 @@ pub enum Topic {
     Provider,
     /// A setting.
     Setting,
+    /// A swarm or one of its nodes: `id` is the environment's.
+    Swarm,
+    /// A service of a swarm, or its tasks: `id` is the engine's; empty for many at once.
+    SwarmService,
+    /// Secrets, configs or networks of a swarm.
+    SwarmResources,
 }
 
 /// Something has changed. Tells what to fetch again; carries the new state of an operation or

@@ -133,6 +133,9 @@ pub struct HostFacts {
     pub data_root: String,
     /// What the engine warns of.
     pub warnings: Vec<String>,
+    /// Its node in a swarm, by the engine's id; absent when it is in none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swarm_node_id: Option<String>,
 }
 
 /// What is in use on a host.

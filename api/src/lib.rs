@@ -19,6 +19,7 @@ mod providers;
 mod session;
 mod settings;
 mod stacks;
+mod swarm;
 mod users;
 
 pub use access::*;
@@ -35,4 +36,5 @@ pub use providers::*;
 pub use session::*;
 pub use settings::*;
 pub use stacks::*;
+pub use swarm::*;
 pub use users::*;

@@ -31,6 +31,16 @@ pub enum OperationKind {
     Pull,
     /// An environment and all in it removed.
     RemoveEnvironment,
+    /// A swarm made of hosts.
+    CreateSwarm,
+    /// Hosts added to a swarm.
+    JoinSwarm,
+    /// A node taken out of a swarm.
+    LeaveSwarm,
+    /// A swarm dissolved: all hosts leave it.
+    RemoveSwarm,
+    /// A new swarm made of one manager of a swarm that had lost its quorum.
+    ForceNewCluster,
 }
 
 /// Where an operation stands.
@@ -67,7 +77,7 @@ pub struct Operation {
     pub environment_id: Uuid,
     /// What kind of work.
     pub kind: OperationKind,
-    /// `stack`, `host` or `environment`.
+    /// `stack`, `host`, `environment` or `swarm` (the id is the environment's).
     pub target_kind: String,
     /// The id of what it is done to.
     pub target_id: Uuid,

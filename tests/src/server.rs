@@ -327,7 +327,7 @@ impl TestServer {
 
     /// Makes an environment.
     pub async fn environment_named(&self, name: &str) -> Environment {
-        let new = CreateEnvironment { name: name.into(), description: String::new() };
+        let new = CreateEnvironment { name: name.into(), ..Default::default() };
         self.admin().await.post("/v1/environments", new).await.expect(201).json()
     }
 

@@ -127,7 +127,7 @@ async fn create(
 ) -> Result<(StatusCode, HeaderMap, Json<Environment>)> {
     input.name = input.name.trim().to_owned();
     check(Some(&input.name), Some(&input.description), None)?;
-    let id = store::insert(&app.db, &input.name, &input.description).await.map_err(name_taken)?;
+    let id = store::insert(&app.db, &input).await.map_err(name_taken)?;
     note.target(id, &input.name);
     app.access_changed(Topic::Environment, Some(id), id).await;
     let (headers, body) = answer(&app, &caller, id).await?;

@@ -1,8 +1,8 @@
 //! The tables of environments and members.
 
 use drover_api::{
-    ClusterKind, CrossHostNetworkStatus, Environment, EnvironmentPerson, EnvironmentState, Member,
-    Role, RoleSource, Scheduling, Timestamp, UpdateEnvironment,
+    ClusterKind, CreateEnvironment, CrossHostNetworkStatus, Environment, EnvironmentPerson,
+    EnvironmentState, Member, Role, RoleSource, Scheduling, Timestamp, UpdateEnvironment,
 };
 use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
@@ -42,7 +42,7 @@ pub(super) async fn get(db: &PgPool, id: Uuid) -> sqlx::Result<Option<Environmen
 
 async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Environment>> {
     let rows = sqlx::query!(
-        r#"SELECT id, name::text AS "name!", description, state,
+        r#"SELECT id, name::text AS "name!", description, state, cluster_kind,
                scheduling AS "scheduling: Json<Scheduling>",
                cross_host_network AS "network: Json<CrossHostNetworkStatus>", created_at, version
            FROM environments WHERE $1::uuid IS NULL OR id = $1 ORDER BY id"#,
@@ -61,7 +61,7 @@ async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Environment>>
                 "inactive" => EnvironmentState::Inactive,
                 _ => EnvironmentState::Removing,
             },
-            cluster_kind: ClusterKind::Cattle,
+            cluster_kind: ClusterKind::parse(&row.cluster_kind).unwrap_or_default(),
             scheduling: row.scheduling.0,
             cross_host_network: row.network.map(|network| network.0),
             role: Role::Readonly,
@@ -72,13 +72,14 @@ async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Environment>>
         .collect())
 }
 
-pub(super) async fn insert(db: &PgPool, name: &str, description: &str) -> sqlx::Result<Uuid> {
+pub(super) async fn insert(db: &PgPool, new: &CreateEnvironment) -> sqlx::Result<Uuid> {
     sqlx::query_scalar!(
         "INSERT INTO environments (id, name, description, state, cluster_kind)
-         VALUES ($1, $2::text::citext, $3, 'active', 'cattle') RETURNING id",
+         VALUES ($1, $2::text::citext, $3, 'active', $4) RETURNING id",
         Uuid::now_v7(),
-        name,
-        description
+        new.name,
+        new.description,
+        new.cluster_kind.as_str()
     )
     .fetch_one(db)
     .await

@@ -319,11 +319,17 @@ impl From<DockerError> for Error {
         use axum::http::StatusCode;
         let status = match error.kind() {
             ErrorKind::NotFound | ErrorKind::ImageNotFound => StatusCode::NOT_FOUND,
-            ErrorKind::Conflict | ErrorKind::PortTaken => StatusCode::CONFLICT,
+            ErrorKind::Conflict
+            | ErrorKind::PortTaken
+            | ErrorKind::NotInSwarm
+            | ErrorKind::InSwarm => StatusCode::CONFLICT,
             ErrorKind::Refused | ErrorKind::CommandNotFound => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorKind::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
             ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            ErrorKind::HostUnreachable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::HostUnreachable
+            | ErrorKind::NotManager
+            | ErrorKind::SwarmLocked
+            | ErrorKind::NoQuorum => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::TlsFailed
             | ErrorKind::RegistryDenied
             | ErrorKind::RegistryUnreachable

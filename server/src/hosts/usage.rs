@@ -53,7 +53,8 @@ impl History {
 
     fn push(&self, cpu: f64, memory: u64) -> HostUsage {
         let disk = *lock(&self.disk);
-        let usage = HostUsage { at: OffsetDateTime::now_utc().into(), cpu, memory, disk, machine: None };
+        let usage =
+            HostUsage { at: OffsetDateTime::now_utc().into(), cpu, memory, disk, machine: None };
         let mut rounds = lock(&self.rounds);
         if rounds.len() == KEPT {
             rounds.pop_front();

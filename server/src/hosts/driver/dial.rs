@@ -128,9 +128,9 @@ impl Dialer {
                     .await
                     .map(|r| r.map(Bare::Tcp))
             }
-            Way::Agent(way) => {
-                timeout(STEP_LIMIT, way.open(&tunnel::Target::Docker)).await.map(|r| r.map(Bare::Tunnel))
-            }
+            Way::Agent(way) => timeout(STEP_LIMIT, way.open(&tunnel::Target::Docker))
+                .await
+                .map(|r| r.map(Bare::Tunnel)),
         };
         match opened {
             Ok(Ok(Bare::Tcp(stream))) => {

@@ -42,6 +42,16 @@ pub enum ErrorKind {
     NotFound,
     /// The engine refuses the request as wrong.
     Refused,
+    /// The engine is in no swarm.
+    NotInSwarm,
+    /// The engine is in a swarm already.
+    InSwarm,
+    /// The engine is a worker of its swarm, and only managers answer this.
+    NotManager,
+    /// The engine is a manager that must be unlocked first.
+    SwarmLocked,
+    /// Too few of the swarm's managers are there to decide anything.
+    NoQuorum,
     /// Anything else that the engine says.
     EngineError,
 }
@@ -62,6 +72,11 @@ impl ErrorKind {
             Self::Conflict => "conflict",
             Self::NotFound => "not_found",
             Self::Refused => "refused_by_engine",
+            Self::NotInSwarm => "not_in_swarm",
+            Self::InSwarm => "in_swarm",
+            Self::NotManager => "not_a_manager",
+            Self::SwarmLocked => "swarm_locked",
+            Self::NoQuorum => "swarm_no_quorum",
             Self::EngineError => "engine_error",
         }
     }
@@ -92,13 +107,24 @@ impl DockerError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self.kind,
-            ErrorKind::HostUnreachable | ErrorKind::Timeout | ErrorKind::RegistryUnreachable
+            ErrorKind::HostUnreachable
+                | ErrorKind::Timeout
+                | ErrorKind::RegistryUnreachable
+                | ErrorKind::NotManager
+                | ErrorKind::SwarmLocked
+                | ErrorKind::NoQuorum
         )
     }
 
     /// True when the engine knows no such thing.
     pub fn is_not_found(&self) -> bool {
         self.kind == ErrorKind::NotFound
+    }
+
+    /// True when a write named a version of a swarm's object that is not the newest any more: read
+    /// it again and repeat the change.
+    pub fn is_out_of_sequence(&self) -> bool {
+        self.message.to_ascii_lowercase().contains("update out of sequence")
     }
 
     /// The engine did not answer within `limit`.
@@ -126,6 +152,7 @@ impl DockerError {
             ErrorKind::RegistryUnreachable => {
                 format!("The host cannot reach the registry: {message}")
             }
+            ErrorKind::NoQuorum => "The swarm has no leader: too few of its managers are there. Bring back enough of them, or make a new swarm of one that is left.".into(),
             _ if message.is_empty() => format!("The engine answered with status {status}."),
             _ => sentence(message),
         };
@@ -278,6 +305,21 @@ fn classify(status: u16, message: &str) -> ErrorKind {
         "no such file or directory: unknown",
     ]) {
         ErrorKind::CommandNotFound
+    } else if has(&[
+        "does not have a leader",
+        "too few managers are online",
+        // How a manager says that no leader has answered it. (SwarmKit's raft proxy.)
+        "code = deadlineexceeded",
+    ]) {
+        ErrorKind::NoQuorum
+    } else if has(&["is not part of a swarm"]) {
+        ErrorKind::NotInSwarm
+    } else if has(&["is already part of a swarm"]) {
+        ErrorKind::InSwarm
+    } else if has(&["is not a swarm manager"]) {
+        ErrorKind::NotManager
+    } else if has(&["needs to be unlocked before"]) {
+        ErrorKind::SwarmLocked
     } else {
         match status {
             400 => ErrorKind::Refused,
@@ -399,6 +441,27 @@ mod tests {
                 "OCI runtime create failed: exec: \"foo\": executable file not found in $PATH: unknown"
             ),
             ErrorKind::CommandNotFound
+        );
+        assert_eq!(
+            kind(
+                503,
+                "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again."
+            ),
+            ErrorKind::NotManager
+        );
+        assert_eq!(
+            kind(
+                500,
+                "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online."
+            ),
+            ErrorKind::NoQuorum
+        );
+        assert!(
+            DockerError::from_answer(
+                500,
+                "rpc error: code = Unknown desc = update out of sequence"
+            )
+            .is_out_of_sequence()
         );
         assert_eq!(kind(500, "something else"), ErrorKind::EngineError);
     }

@@ -3,7 +3,7 @@
 //! It stands on bollard, whose typed calls serve everything plain, over a connection of our own
 //! ([`Dialer`]): mutual TLS from credentials in memory, and one pool for all requests. What streams,
 //! is long, or must be binary safe goes over the same pool by itself: lists of containers
-//! ([`Docker::each_container`]), pulls ([`Docker::pull_image`]), and all in [`stream`].
+//! ([`Docker::each_container`]), pulls ([`Docker::pull_image`]), and all in [`stream`] and [`swarm`].
 //!
 //! Every plain call has a time limit; streams have none. Every error is a [`DockerError`] with a
 //! stable code and a sentence for people.
@@ -26,6 +26,7 @@ mod dial;
 mod error;
 pub mod stream;
 mod summary;
+pub mod swarm;
 
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -170,6 +171,10 @@ impl Docker {
             memory: positive(info.mem_total),
             data_root: info.docker_root_dir.unwrap_or_default(),
             warnings: info.warnings.unwrap_or_default(),
+            swarm_node_id: info
+                .swarm
+                .and_then(|swarm| swarm.node_id)
+                .filter(|node| !node.is_empty()),
         })
     }
 

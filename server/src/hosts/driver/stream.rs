@@ -49,39 +49,7 @@ impl Docker {
         tty: bool,
         options: &LogOptions,
     ) -> Result<BoxStream<'static, Result<LogFrame>>> {
-        let flag = |on: bool| if on { "1" } else { "0" };
-        let tail = options.tail.map_or_else(|| "all".to_owned(), |n| n.to_string());
-        let since = options.since.clone().unwrap_or_default();
-        let until = options.until.clone().unwrap_or_default();
-        let query = encode_query([
-            ("follow", flag(options.follow)),
-            ("stdout", flag(options.stdout)),
-            ("stderr", flag(options.stderr)),
-            ("timestamps", "1"),
-            ("since", since.as_str()),
-            ("until", until.as_str()),
-            ("tail", tail.as_str()),
-        ]);
-        let path = format!("/containers/{}/logs?{query}", checked(id)?);
-        let answer = within(super::SLOW, self.get(&path)).await?;
-        let bytes = body_stream(answer);
-        if tty {
-            let frames = bytes.map_ok(|bytes| LogFrame { stream: LogStream::Stdout, bytes });
-            return Ok(frames.boxed());
-        }
-        let frames = bytes
-            .map_ok(Some)
-            .chain(futures_util::stream::iter([Ok(None)]))
-            .scan(Demux::default(), |demux, chunk| {
-                let frames: Vec<Result<LogFrame>> = match chunk {
-                    Ok(Some(bytes)) => demux.push(&bytes),
-                    Ok(None) => demux.finish().map(Ok).into_iter().collect(),
-                    Err(error) => vec![Err(error)],
-                };
-                std::future::ready(Some(futures_util::stream::iter(frames)))
-            })
-            .flatten();
-        Ok(frames.boxed())
+        log_frames(self, &format!("/containers/{}/logs", checked(id)?), tty, false, options).await
     }
 
     /// Starts a command with a terminal in a running container.
@@ -152,6 +120,50 @@ impl Docker {
         let path = format!("/containers/{}/stats?stream=0&one-shot=1", checked(id)?);
         within(super::PLAIN, async { read_json(self.get(&path).await?).await }).await
     }
+}
+
+/// The frames of a log of a container, service or task at `path`; with `details`, each message
+/// tells who wrote it.
+pub(super) async fn log_frames(
+    docker: &Docker,
+    path: &str,
+    tty: bool,
+    details: bool,
+    options: &LogOptions,
+) -> Result<BoxStream<'static, Result<LogFrame>>> {
+    let flag = |on: bool| if on { "1" } else { "0" };
+    let tail = options.tail.map_or_else(|| "all".to_owned(), |n| n.to_string());
+    let since = options.since.clone().unwrap_or_default();
+    let until = options.until.clone().unwrap_or_default();
+    let query = encode_query([
+        ("follow", flag(options.follow)),
+        ("stdout", flag(options.stdout)),
+        ("stderr", flag(options.stderr)),
+        ("timestamps", "1"),
+        ("details", flag(details)),
+        ("since", since.as_str()),
+        ("until", until.as_str()),
+        ("tail", tail.as_str()),
+    ]);
+    let answer = within(super::SLOW, docker.get(&format!("{path}?{query}"))).await?;
+    let bytes = body_stream(answer);
+    if tty {
+        let frames = bytes.map_ok(|bytes| LogFrame { stream: LogStream::Stdout, bytes });
+        return Ok(frames.boxed());
+    }
+    let frames = bytes
+        .map_ok(Some)
+        .chain(futures_util::stream::iter([Ok(None)]))
+        .scan(Demux::default(), |demux, chunk| {
+            let frames: Vec<Result<LogFrame>> = match chunk {
+                Ok(Some(bytes)) => demux.push(&bytes),
+                Ok(None) => demux.finish().map(Ok).into_iter().collect(),
+                Err(error) => vec![Err(error)],
+            };
+            std::future::ready(Some(futures_util::stream::iter(frames)))
+        })
+        .flatten();
+    Ok(frames.boxed())
 }
 
 /// An event of an engine.
@@ -449,19 +461,8 @@ pub(super) async fn pull(
 ) -> Result<()> {
     let reference = with_tag(reference);
     let path = format!("/images/create?{}", encode_query([("fromImage", reference.as_str())]));
-    let auth = auth.map(|auth| {
-        // The engine reads it as URL-safe base64.
-        URL_SAFE.encode(
-            serde_json::json!({
-                "username": auth.username,
-                "password": auth.password.expose_secret(),
-                "serveraddress": auth.address,
-            })
-            .to_string(),
-        )
-    });
-    let registry_auth = header::HeaderName::from_static("x-registry-auth");
-    let headers: Vec<_> = auth.iter().map(|auth| (registry_auth.clone(), auth.as_str())).collect();
+    let auth = auth.map(registry_header);
+    let headers: Vec<_> = auth.iter().map(|auth| (REGISTRY_AUTH, auth.as_str())).collect();
     let answer = docker.send(Method::POST, &path, empty(), &headers).await?;
     let mut lines = Box::pin(json_lines::<PullLine>(answer));
     let mut layers = Layers::default();
@@ -474,6 +475,22 @@ pub(super) async fn pull(
         }
     }
     Ok(())
+}
+
+/// The header that carries credentials for a registry.
+pub(super) const REGISTRY_AUTH: header::HeaderName =
+    header::HeaderName::from_static("x-registry-auth");
+
+/// Credentials as that header has them: URL-safe base64 of JSON.
+pub(super) fn registry_header(auth: &RegistryAuth) -> String {
+    URL_SAFE.encode(
+        serde_json::json!({
+            "username": auth.username,
+            "password": auth.password.expose_secret(),
+            "serveraddress": auth.address,
+        })
+        .to_string(),
+    )
 }
 
 /// A reference without tag and digest would pull every tag there is.
@@ -542,7 +559,7 @@ fn body_stream(answer: Response<Incoming>) -> impl Stream<Item = Result<Bytes>> 
 }
 
 /// A JSON value a line.
-fn json_lines<T: DeserializeOwned + Send + 'static>(
+pub(super) fn json_lines<T: DeserializeOwned + Send + 'static>(
     answer: Response<Incoming>,
 ) -> impl Stream<Item = Result<T>> + Send {
     let body: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> =
