@@ -4,7 +4,10 @@ ALTER TABLE environments
     -- api::Scheduling; what is left out has its default.
     ADD COLUMN scheduling jsonb NOT NULL DEFAULT '{}',
     -- api::CrossHostNetworkStatus, written by the engine.
-    ADD COLUMN cross_host_network jsonb;
+    ADD COLUMN cross_host_network jsonb,
+    -- The host on which Drover makes, or has made, the swarm of that network; none when the swarm
+    -- is somebody else's. Written before it is made, so that a swarm is known after a crash too.
+    ADD COLUMN swarm_made_on uuid;
 
 ALTER TABLE instances
     -- What it takes on its host and is known by there (ports, reservations, labels): other stacks

@@ -155,6 +155,9 @@ pub struct HostNetworkStatus {
     pub joined: bool,
     /// The address that the other hosts reach it by.
     pub address: Option<String>,
+    /// Its id as a node of the swarm that carries the network.
+    #[serde(default)]
+    pub node_id: Option<String>,
     /// Why it is not joined, in words.
     pub reason: Option<String>,
 }

@@ -67,7 +67,9 @@ pub(super) async fn watch(app: App) {
             }
         }
         if now_gone != gone {
-            for host in hosts.iter().filter(|host| now_gone.contains(&host.id) && !gone.contains(&host.id)) {
+            for host in
+                hosts.iter().filter(|host| now_gone.contains(&host.id) && !gone.contains(&host.id))
+            {
                 tracing::warn!(host = %host.row().name, "the host counts as gone");
             }
             app.cattle.wake_all();

@@ -188,10 +188,8 @@ impl<'a> Placing<'a> {
         } else {
             "no_host_fits"
         };
-        let reasons: Vec<String> = ruled_out
-            .iter()
-            .map(|(host, why)| format!("{}: {}", host.name, why.words()))
-            .collect();
+        let reasons: Vec<String> =
+            ruled_out.iter().map(|(host, why)| format!("{}: {}", host.name, why.words())).collect();
         Unplaced {
             code,
             why: format!("No host fits. {}.", reasons.join("; ")),
@@ -505,7 +503,8 @@ fn fill(text: &str, stack: &str, service: &str) -> String {
 /// Rancher compares labels without regard to case; so does this.
 fn label_is(labels: &IndexMap<String, String>, key: &str, value: Option<&str>) -> bool {
     labels.iter().any(|(known, found)| {
-        known.eq_ignore_ascii_case(key) && value.is_none_or(|value| found.eq_ignore_ascii_case(value))
+        known.eq_ignore_ascii_case(key)
+            && value.is_none_or(|value| found.eq_ignore_ascii_case(value))
     })
 }
 

@@ -2,7 +2,7 @@
 //! that every situation can be tested. Steps are safe to repeat: after any of them, or none, the
 //! next plan goes on from what is there then.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use drover_api::{ContainerState, Health};
 use drover_compose::{DependencyCondition, MountKind, Project, Restart, Service};
@@ -42,6 +42,8 @@ pub(crate) struct Seen {
     pub steady: bool,
     /// It has run for as long as an update watches it.
     pub watched: bool,
+    /// The names of its networks; `None` when that is not known yet.
+    pub networks: Option<Vec<Arc<str>>>,
 }
 
 impl Seen {
@@ -54,7 +56,8 @@ impl Seen {
         matches!(self.state, ContainerState::Exited | ContainerState::Dead)
     }
 
-    fn has_completed(&self) -> bool {
+    /// It has ended, and well.
+    pub fn has_completed(&self) -> bool {
         self.has_ended() && self.exit_code == Some(0)
     }
 }
@@ -140,19 +143,15 @@ fn still_needed(view: &View<'_>, instance: &Instance, old: &Seen) -> bool {
     if instance.moving_from != Some(old.host_id) || takes_turns {
         return false;
     }
-    let is_new = |seen: &&Seen| {
-        seen.instance == Some(instance.id) && seen.host_id == instance.host_id
-    };
+    let is_new =
+        |seen: &&Seen| seen.instance == Some(instance.id) && seen.host_id == instance.host_id;
     !view.seen.iter().filter(is_new).any(|seen| {
         seen.is_ready() && (seen.health.is_some() || seen.steady) || seen.has_completed()
     })
 }
 
 fn has_volumes(service: &Service) -> bool {
-    service
-        .volumes
-        .iter()
-        .any(|mount| mount.kind == MountKind::Volume && mount.source.is_some())
+    service.volumes.iter().any(|mount| mount.kind == MountKind::Volume && mount.source.is_some())
 }
 
 /// Whether the container of an instance on the host that it moves away from has still to go, before
@@ -317,7 +316,7 @@ fn code(seen: &Seen) -> String {
 }
 
 /// Whether a container of this service may end by itself and stay ended.
-fn may_end(project: &Project, name: &str, service: &Service) -> bool {
+pub(super) fn may_end(project: &Project, name: &str, service: &Service) -> bool {
     let awaited = project.services.values().any(|other| {
         other
             .depends_on
@@ -402,6 +401,7 @@ mod tests {
                         exit_code: None,
                         steady: true,
                         watched: true,
+                        networks: None,
                     });
                 }
                 Step::Start { container, .. } => {
@@ -597,6 +597,7 @@ mod tests {
                     exit_code: Some(1),
                     steady: true,
                     watched: true,
+                    networks: None,
                 });
             }
             prop_assert!(settle(&project, &specs, &mut world, &[]));

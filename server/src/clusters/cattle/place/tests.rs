@@ -48,8 +48,7 @@ fn choose(
     let project = project(text);
     let instances: Vec<Instance> =
         others.iter().map(|(name, n, host)| instance(&project, name, *n, *host)).collect();
-    let placing =
-        Placing { stack: "s", project: &project, hosts, instances: &instances, strategy };
+    let placing = Placing { stack: "s", project: &project, hosts, instances: &instances, strategy };
     placing.place(service, ordinal).map(|id| id.as_u128()).map_err(|unplaced| unplaced.why)
 }
 
@@ -120,8 +119,7 @@ fn a_packed_host_that_is_full_is_passed_over() {
     let all = place_all(text, &two, PACK);
     let placed: Vec<_> = all.into_iter().map(|(_, _, placed)| placed).collect();
     assert_eq!(placed, [Ok(1), Ok(2), Err("not_enough_room")]);
-    let why =
-        choose(text, ("web", 3), &[("web", 1, 1), ("web", 2, 2)], &two, PACK).unwrap_err();
+    let why = choose(text, ("web", 3), &[("web", 1, 1), ("web", 2, 2)], &two, PACK).unwrap_err();
     assert_eq!(
         why,
         "No host fits. h1: 424 MiB of its 1024 MiB of memory are not reserved, 600 MiB are needed; h2: 424 MiB of its 1024 MiB of memory are not reserved, 600 MiB are needed."
@@ -197,7 +195,8 @@ fn ports_keep_services_of_one_stack_and_of_others_apart() {
 
 #[test]
 fn a_volume_ties_a_service_to_its_host() {
-    let text = "services: {web: {image: a, volumes: ['d:/d'], deploy: {replicas: 2}}}\nvolumes: {d: {}}";
+    let text =
+        "services: {web: {image: a, volumes: ['d:/d'], deploy: {replicas: 2}}}\nvolumes: {d: {}}";
     assert_eq!(choose(text, ("web", 2), &[("web", 1, 2)], &hosts(2), SPREAD), Ok(2));
 }
 
@@ -210,7 +209,8 @@ fn spreads_over_the_preferred_label() {
 
 #[test]
 fn at_most_so_many_on_one_host() {
-    let text = "services: {web: {image: a, deploy: {replicas: 3, placement: {max_replicas_per_node: 1}}}}";
+    let text =
+        "services: {web: {image: a, deploy: {replicas: 3, placement: {max_replicas_per_node: 1}}}}";
     let codes: Vec<_> = place_all(text, &hosts(2), PACK).into_iter().map(|(_, _, p)| p).collect();
     assert_eq!(codes, [Ok(1), Ok(2), Err("no_host_fits")]);
 }
@@ -325,13 +325,8 @@ fn what_shares_a_network_goes_along() {
 fn instances_stay_by_the_hosts_own_rules() {
     let text = "services: {web: {image: a, labels: {'io.drover.scheduler.affinity:host_label': 'disk=ssd'}}}";
     let project = project(text);
-    let placing = Placing {
-        stack: "s",
-        project: &project,
-        hosts: &[],
-        instances: &[],
-        strategy: SPREAD,
-    };
+    let placing =
+        Placing { stack: "s", project: &project, hosts: &[], instances: &[], strategy: SPREAD };
     assert!(placing.may_stay("web", &host(1, &[("disk", "ssd")])));
     assert!(!placing.may_stay("web", &host(1, &[])));
 }

@@ -69,8 +69,7 @@ impl Worker {
     ) -> Result<Placed> {
         let scheduling = store::scheduling(&self.app.db, row.environment_id).await?;
         let hosts = self.candidates(row, &scheduling);
-        let mut pass =
-            Pass { row, project: &wanted.project, seen, scheduling, hosts, blocked };
+        let mut pass = Pass { row, project: &wanted.project, seen, scheduling, hosts, blocked };
         let mut instances = store::instances(&self.app.db, row.id).await?;
         let extra: Vec<Uuid> = instances
             .iter()
@@ -128,7 +127,7 @@ impl Worker {
             let Some(service) = pass.project.services.get(&name) else { continue };
             let placing = pass.placing(instances);
             let placed = match host {
-                Some(host) => match placing.on(&name, ordinal, host) {
+                Some(host) => match placing.on_host(&name, ordinal, host) {
                     Some(placed) => placed,
                     None => continue,
                 },
@@ -269,7 +268,7 @@ fn candidate(host: &LiveHost) -> Candidate {
 impl Placing<'_> {
     /// Whether an instance of a global service goes to this host; `None` when the service is not
     /// meant for it.
-    fn on(&self, name: &str, ordinal: i32, host: Uuid) -> Option<Result<Uuid, Unplaced>> {
+    fn on_host(&self, name: &str, ordinal: i32, host: Uuid) -> Option<Result<Uuid, Unplaced>> {
         let host = self.hosts.iter().find(|candidate| candidate.id == host)?;
         let obstacle = match self.obstacle(name, ordinal, host) {
             None => return Some(Ok(host.id)),
@@ -323,15 +322,13 @@ impl Pass<'_> {
             return instance.ordinal <= service.deploy.replicas as i32;
         }
         // Global ones come and go with their hosts; one that is away may be back.
-        let meant = host.closed.is_some()
-            || self.placing(&[]).may_stay(&instance.service, host);
+        let meant = host.closed.is_some() || self.placing(&[]).may_stay(&instance.service, host);
         meant && (!host.draining || !self.leaves_nothing_behind(&instance.service))
     }
 
     /// Global instances on hosts that are gone are not waited for.
     fn is_at_rest(&self, instance: &Instance) -> bool {
-        let global =
-            self.project.services.get(&instance.service).is_some_and(|s| s.deploy.global);
+        let global = self.project.services.get(&instance.service).is_some_and(|s| s.deploy.global);
         global && self.host(instance.host_id).is_some_and(|host| host.gone)
     }
 
