@@ -50,6 +50,8 @@ if [ "$purpose" != run ]; then
 	need dockerd docker.io
 	need iptables iptables
 	need ip iproute2
+	need nsenter util-linux
+	need "$(echo /usr/lib/*/faketime/libfaketime.so.1)" libfaketime
 	need chromium chromium
 	need chromedriver chromium-driver
 	need /bin/busybox busybox-static

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     fs::File,
     io::Write,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -25,7 +26,8 @@ pub const ADMIN: &str = "ada";
 /// The password of every account that the harness makes.
 pub const PASSWORD: &str = "correct horse battery";
 
-fn drover() -> PathBuf {
+/// The program.
+pub(crate) fn drover() -> PathBuf {
     std::env::var_os("DROVER_BIN").map(PathBuf::from).unwrap_or_else(|| {
         // target/debug/deps/it-… → target/debug/drover
         let test = std::env::current_exe().unwrap();
@@ -84,6 +86,7 @@ pub struct Builder {
     database: Option<Database>,
     own_database: bool,
     public: bool,
+    address: IpAddr,
 }
 
 impl Builder {
@@ -112,6 +115,13 @@ impl Builder {
         self
     }
 
+    /// On this address of the machine's rather than on loopback: hosts of a [`crate::Lan`] reach
+    /// it there.
+    pub fn listen(mut self, address: impl Into<IpAddr>) -> Self {
+        self.address = address.into();
+        self
+    }
+
     /// With the tests' Docker Engine as the first host.
     pub fn docker(self) -> Self {
         self.set("DROVER_DOCKER_SOCKET", crate::setting("DROVER_TEST_DOCKER"))
@@ -137,16 +147,15 @@ impl Builder {
             environment.push(("DATABASE_URL".into(), database.url().into()));
             environment.push(("DROVER_ENCRYPTION_KEY".into(), STANDARD.encode(key).into()));
         }
-        let port = free_port();
+        let address = SocketAddr::new(self.address, free_port());
         if self.public {
-            environment
-                .push(("DROVER_PUBLIC_URL".into(), format!("http://127.0.0.1:{port}").into()));
+            environment.push(("DROVER_PUBLIC_URL".into(), format!("http://{address}").into()));
         }
         // The later of two settings of one name counts.
         environment.extend(self.environment);
         let mut server = TestServer {
             process: None,
-            port,
+            address,
             environment,
             database,
             folder,
@@ -166,7 +175,7 @@ fn free_port() -> u16 {
 /// test.
 pub struct TestServer {
     process: Option<Child>,
-    port: u16,
+    address: SocketAddr,
     environment: Vec<(String, OsString)>,
     database: Option<Database>,
     folder: TempDir,
@@ -176,7 +185,13 @@ pub struct TestServer {
 impl TestServer {
     /// Says how to start one.
     pub fn builder() -> Builder {
-        Builder { environment: Vec::new(), database: None, own_database: false, public: false }
+        Builder {
+            environment: Vec::new(),
+            database: None,
+            own_database: false,
+            public: false,
+            address: Ipv4Addr::LOCALHOST.into(),
+        }
     }
 
     /// One with a new database and no Docker.
@@ -186,7 +201,7 @@ impl TestServer {
 
     /// Where it is.
     pub fn base(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.address)
     }
 
     /// Its database.
@@ -223,7 +238,7 @@ impl TestServer {
 
     fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = command(&["serve", "--listen", &format!("127.0.0.1:{}", self.port)]);
+        let mut command = command(&["serve", "--listen", &self.address.to_string()]);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.process = Some(command.spawn().unwrap());
