@@ -174,7 +174,11 @@ impl Docker {
     }
 
     /// Changes a node's spec (`Role`, `Availability`, `Labels`).
-    pub async fn change_node(&self, id: &str, change: impl Fn(&mut Value) + Send + Sync) -> Result<()> {
+    pub async fn change_node(
+        &self,
+        id: &str,
+        change: impl Fn(&mut Value) + Send + Sync,
+    ) -> Result<()> {
         let id = checked(id)?;
         again(|| async {
             let mut node: Versioned = self.read(&format!("/nodes/{id}")).await?;
