@@ -160,6 +160,10 @@ impl Keeper {
                 Some(HostFacts {
                     id: host.id,
                     name: host_row.name.clone(),
+                    engine: host_row
+                        .facts
+                        .as_ref()
+                        .map_or_else(String::new, |facts| facts.engine_id.clone()),
                     address: address_of(host),
                     swarm: swarm.clone(),
                     failure: self.failures.get(&host.id).map(|failure| failure.why.clone()),

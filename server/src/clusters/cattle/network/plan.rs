@@ -17,6 +17,8 @@ use crate::hosts::driver::swarm::{LocalState, LocalSwarm};
 pub(super) struct HostFacts {
     pub id: Uuid,
     pub name: String,
+    /// The engine's own id: two hosts can be one machine.
+    pub engine: String,
     /// Where a person says that the other hosts reach it.
     pub address: Option<String>,
     pub swarm: LocalSwarm,
@@ -140,15 +142,16 @@ fn without_swarm(known: &Known) -> Plan {
         .iter()
         .filter(|host| host.swarm.local_node_state == LocalState::Inactive)
         .collect();
-    if free.len() < 2 {
-        let troubled = known.hosts.len() > free.len();
-        let state = if known.hosts.len() < 2 {
-            CrossHostNetworkState::OneHost
-        } else {
+    let engines: HashSet<&str> = free.iter().map(|host| host.engine.as_str()).collect();
+    if engines.len() < 2 {
+        let troubled = known.hosts.len() > free.len() && known.hosts.len() > 1;
+        let state = if troubled {
             CrossHostNetworkState::Unavailable
+        } else {
+            CrossHostNetworkState::OneHost
         };
         let reason = troubled.then(|| "A host cannot take part; see there.".to_owned());
-        return wait(state, reason.filter(|_| state != CrossHostNetworkState::OneHost));
+        return wait(state, reason);
     }
     // One on which it did not work is not tried for ever.
     let first = free.iter().find(|host| host.failure.is_none()).unwrap_or(&free[0]);

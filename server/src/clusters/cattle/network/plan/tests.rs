@@ -7,7 +7,8 @@ fn id(number: u128) -> Uuid {
 
 /// A host that is in no swarm.
 fn free(number: u128) -> HostFacts {
-    HostFacts { id: id(number), name: format!("h{number}"), ..HostFacts::default() }
+    let name = format!("h{number}");
+    HostFacts { id: id(number), engine: format!("e{number}"), name, ..HostFacts::default() }
 }
 
 fn member(number: u128, manager: bool) -> HostFacts {
@@ -50,6 +51,14 @@ fn state(known: &Known) -> CrossHostNetworkState {
 #[test]
 fn one_host_needs_none() {
     let known = Known { hosts: vec![free(1)], ..Known::default() };
+    let found = plan(&known);
+    assert_eq!((found.actions, found.status.state), (vec![], CrossHostNetworkState::OneHost));
+}
+
+#[test]
+fn one_machine_added_twice_is_one() {
+    let twice = HostFacts { engine: "e1".into(), ..free(2) };
+    let known = Known { hosts: vec![free(1), twice], ..Known::default() };
     let found = plan(&known);
     assert_eq!((found.actions, found.status.state), (vec![], CrossHostNetworkState::OneHost));
 }
