@@ -178,6 +178,9 @@ async fn update(
     app.access_changed(Topic::Environment, Some(access.id), access.id).await;
     let (headers, body) = answer(&app, &caller, access.id).await?;
     note.target(access.id, &body.0.name);
+    if let Some(scheduling) = &input.scheduling {
+        note.detail("scheduling", serde_json::to_value(scheduling).unwrap_or_default());
+    }
     Ok((headers, body))
 }
 

@@ -49,7 +49,8 @@ pub struct Cattle {
     keepers: Mutex<HashMap<Uuid, Arc<Notify>>>,
     /// How far the network of each environment reaches.
     reaches: Mutex<HashMap<Uuid, Arc<Reach>>>,
-    /// In each environment, one stack at a time is placed.
+    /// In each environment one stack at a time is placed, and on each host one makes the network
+    /// for all.
     turns: Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>>,
     reachable: Mutex<Reachable>,
 }
@@ -95,10 +96,11 @@ impl Cattle {
         }
     }
 
-    /// Hold it while a stack of the environment is placed.
-    fn turn(&self, environment: Uuid) -> Arc<tokio::sync::Mutex<()>> {
+    /// Hold it while a stack of this environment is placed, or while the network for all is made
+    /// on this host.
+    fn turn(&self, id: Uuid) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.entry(environment).or_default().clone()
+        turns.entry(id).or_default().clone()
     }
 
     /// For how long an environment has had a connected host without a break.

@@ -182,7 +182,8 @@ impl Worker {
             let docker = self.network_maker(row, host, &request)?;
             if docker.find_network(&request.name).await.map_err(named)?.is_none() {
                 // Another stack may make it at this moment, and the engine would make two.
-                let turn = self.app.cattle.turn(row.environment_id);
+                let maker = self.app.cattle.reach(row.environment_id).manager.unwrap_or(host);
+                let turn = self.app.cattle.turn(maker);
                 let _turn = turn.lock().await;
                 if docker.find_network(&request.name).await.map_err(named)?.is_none() {
                     make_network(&docker, request).await.map_err(named)?;
