@@ -6,6 +6,7 @@ mod agents;
 mod api;
 mod auth;
 mod browser;
+mod cattle;
 mod docker_cli;
 mod hosts;
 mod lan;
