@@ -97,6 +97,8 @@ fn EngineRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("") view=leptos_router::components::Outlet>
             <Route path=path!("hosts") view=later!(Hosts) />
+            <Route path=path!("hosts/new") view=later!(AddHost) />
+            <Route path=path!("hosts/tokens") view=later!(RegistrationTokens) />
             <Route path=path!("hosts/:host_id") view=later!(HostPage) />
             <Route path=path!("catalog") view=later!(CatalogPage) />
             <Route path=path!("catalog/:catalog_id/:template") view=later!(TemplatePage) />

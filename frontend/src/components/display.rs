@@ -117,6 +117,21 @@ pub fn CopyLine(
     }
 }
 
+/// A command to paste, of one or several lines, with a copy button.
+#[component]
+pub fn CommandBlock(
+    /// The command.
+    #[prop(into)]
+    text: Signal<String>,
+) -> impl IntoView {
+    view! {
+        <div class="command">
+            <pre class="code" tabindex="0">{text}</pre>
+            <CopyButton text=text />
+        </div>
+    }
+}
+
 /// Names and values, side by side. Each value is a view.
 ///
 /// `view! { <KeyValues rows=vec![(t().common.name, view! { {name} }.into_any())] /> }`

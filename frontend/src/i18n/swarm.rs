@@ -1,0 +1,6 @@
+texts! {
+    /// Swarms.
+    Swarm {
+        title: "Swarm", "Swarm";
+    }
+}
