@@ -32,6 +32,7 @@ groups! {
         HostPage, Operations, OperationPage;
     apps: AddHost, RegistrationTokens, NewStack, UpgradePage, CatalogPage, TemplatePage, SecretsPage, Members,
         EnvironmentSettings;
+    swarm: SwarmPage, SwarmNodePage, SwarmServicePage;
     administration: Profile, Password, ApiKeys, Users, Providers, NewProvider, ProviderPage,
         EnvironmentsPage, Catalogs, AuditLog, Settings;
 }

@@ -178,6 +178,7 @@ of_its_own! {
     /// Swarms.
     swarm: swarm::Swarm
 }
+pub use swarm::Swarm as SwarmTexts;
 
 /// A language that the app speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -98,10 +98,7 @@ fn ByAgent(env: Env) -> impl IntoView {
 }
 
 #[component]
-fn Ask(
-    env: Env,
-    made: RwSignal<Option<(CreatedRegistrationToken, Timestamp)>>,
-) -> impl IntoView {
+fn Ask(env: Env, made: RwSignal<Option<(CreatedRegistrationToken, Timestamp)>>) -> impl IntoView {
     let words = machines();
     let form = Form::new();
     let (name, most) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
@@ -162,11 +159,8 @@ fn Paste(
 ) -> impl IntoView {
     let words = machines();
     let way = RwSignal::new("script".to_owned());
-    let ways = [
-        ("script", words.way_script),
-        ("docker", words.way_docker),
-        ("binary", words.way_binary),
-    ];
+    let ways =
+        [("script", words.way_script), ("docker", words.way_docker), ("binary", words.way_binary)];
     let CreatedRegistrationToken { token, commands, .. } = token;
     let insecure = commands.script.contains(" http://");
     let shown = Signal::derive(move || match way.get().as_str() {

@@ -1,8 +1,8 @@
 //! A host's page: what it is, what is in use on it, and what is there.
 
 use drover_api::{
-    Host, HostFacts, HostMode, HostUsage, HostUsageHistory, Permission, PruneKind, RemovedHost, Topic,
-    UpdateHost,
+    Host, HostFacts, HostMode, HostUsage, HostUsageHistory, Permission, PruneKind, RemovedHost,
+    Topic, UpdateHost,
 };
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::hooks::{use_navigate, use_params_map};
@@ -135,7 +135,8 @@ fn Now(env: Env, path: String, host: Remote<Host>, editing: RwSignal<bool>) -> i
             history.push(at, figures(&usage));
         }
     });
-    let by_agent = Memo::new(move |_| host.with(|host| host.is_some_and(|host| host.agent.is_some())));
+    let by_agent =
+        Memo::new(move |_| host.with(|host| host.is_some_and(|host| host.agent.is_some())));
     view! {
         <Loaded remote=host lines=3 let:host_now>
             {let path = path.clone(); move || {

@@ -118,7 +118,10 @@ pub(super) fn AgentCard(
         (since, view! { <TimeAgoOr at=agent.since /> }.into_any()),
     ];
     if let Some(address) = agent.address.clone() {
-        rows.push((words.from_address, view! { <span class="mono break">{address}</span> }.into_any()));
+        rows.push((
+            words.from_address,
+            view! { <span class="mono break">{address}</span> }.into_any(),
+        ));
     }
     let progress = upgrading(&agent).map(|version| {
         view! { <Notice>{fill(words.upgrading, &[("version", &version)])}</Notice> }
@@ -146,8 +149,8 @@ pub(super) fn AgentCard(
             busy.try_set(false);
         });
     };
-    let offered = matches!(agent.fit, AgentFit::Outdated | AgentFit::TooOld)
-        && upgrading(&agent).is_none();
+    let offered =
+        matches!(agent.fit, AgentFit::Outdated | AgentFit::TooOld) && upgrading(&agent).is_none();
     let button = (offered && env.may(Permission::ManageHosts)).then(|| {
         view! {
             <div class="row">

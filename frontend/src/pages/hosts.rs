@@ -142,10 +142,9 @@ pub fn Hosts() -> impl IntoView {
 #[component]
 fn OldAgents(env: Env) -> impl IntoView {
     let words = machines();
-    let hosts = Remote::new(move || {
-        api::get(env.api("hosts")).query("limit", 1000).json::<List<Host>>()
-    })
-    .live(&[Topic::Host], |_| true);
+    let hosts =
+        Remote::new(move || api::get(env.api("hosts")).query("limit", 1000).json::<List<Host>>())
+            .live(&[Topic::Host], |_| true);
     let old = Memo::new(move |_| {
         hosts.with(|list| {
             let all = list.map(|list| list.items.as_slice()).unwrap_or_default();
