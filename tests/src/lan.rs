@@ -509,6 +509,9 @@ impl Holder {
             .arg(format!("--pid={}", namespace("pid_for_children")))
             .args(["--wd=/", "--", program])
             .stdin(Stdio::null());
+        // What is set for the tests is not set on their hosts.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env_clear().env("PATH", path).env("HOME", "/root");
         command
     }
 

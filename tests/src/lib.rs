@@ -22,6 +22,8 @@ mod openid_provider;
 mod proxy;
 mod samba;
 mod server;
+mod shell;
+mod site;
 mod slapd;
 mod tls_listener;
 
@@ -46,6 +48,8 @@ pub use openid_provider::{OpenidPerson, OpenidProvider, OpenidSettings};
 pub use proxy::Proxy;
 pub use samba::Samba;
 pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, run};
+pub use shell::Shell;
+pub use site::{Agent, Site};
 pub use slapd::{LDAP_SERVICE, LDAP_SUFFIX, Slapd, group_dn, group_ldif, user_dn, user_ldif};
 
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
-        Arc,
+        Arc, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -27,6 +27,7 @@ const ON_THE_LINE: usize = 64;
 pub struct Proxy {
     address: SocketAddr,
     open: watch::Sender<bool>,
+    targets: Arc<Targets>,
 }
 
 impl Proxy {
@@ -41,24 +42,28 @@ impl Proxy {
         let listener = TcpListener::bind((listen.into(), 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (open, state) = watch::channel(true);
-        let targets = Arc::new(Targets {
-            addresses: targets.iter().map(|&target| target.to_owned()).collect(),
-            turn: AtomicUsize::new(0),
-        });
+        let targets =
+            Arc::new(Targets { addresses: RwLock::new(owned(targets)), turn: AtomicUsize::new(0) });
+        let passed = targets.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 // A cut proxy ends connections as they come.
                 if *state.borrow() {
-                    tokio::spawn(pass(client, targets.clone(), delay, state.clone()));
+                    tokio::spawn(pass(client, passed.clone(), delay, state.clone()));
                 }
             }
         });
-        Self { address, open }
+        Self { address, open, targets }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Sends new connections to these targets; those that are there stay where they are.
+    pub fn retarget(&self, targets: &[&str]) {
+        *self.targets.addresses.write().unwrap() = owned(targets);
     }
 
     /// Ends all connections, and refuses new ones.
@@ -72,8 +77,12 @@ impl Proxy {
     }
 }
 
+fn owned(targets: &[&str]) -> Vec<String> {
+    targets.iter().map(|&target| target.to_owned()).collect()
+}
+
 struct Targets {
-    addresses: Vec<String>,
+    addresses: RwLock<Vec<String>>,
     turn: AtomicUsize,
 }
 
@@ -81,8 +90,9 @@ impl Targets {
     /// Round robin, past those that do not take the connection.
     async fn connect(&self) -> Option<TcpStream> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        for offset in 0..self.addresses.len() {
-            let address = &self.addresses[(first + offset) % self.addresses.len()];
+        let addresses = self.addresses.read().unwrap().clone();
+        for offset in 0..addresses.len() {
+            let address = &addresses[(first + offset) % addresses.len()];
             if let Ok(Ok(stream)) = timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
                 return Some(stream);
             }

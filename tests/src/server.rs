@@ -96,6 +96,17 @@ impl Builder {
         self
     }
 
+    /// As one more replica of this server: on its database, with its key.
+    pub fn replica_of(mut self, other: &TestServer) -> Self {
+        for (name, value) in other.environment() {
+            if ["DATABASE_URL", "DROVER_ENCRYPTION_KEY"].contains(&name) {
+                self = self.set(name, value);
+            }
+        }
+        self.own_database = true;
+        self
+    }
+
     /// In this database rather than in a new one.
     pub fn database(mut self, database: Database) -> Self {
         self.database = Some(database);

@@ -301,7 +301,7 @@ mod tests {
     fn the_history_is_bounded() {
         let history = History::default();
         for _ in 0..KEPT + 5 {
-            history.push(1.0, 1);
+            history.push(1.0, 1, None);
         }
         assert_eq!(history.all().len(), KEPT);
     }
