@@ -47,6 +47,121 @@ impl ClusterKind {
     }
 }
 
+/// How Drover's own engine chooses among the hosts that a container may go to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SchedulingStrategy {
+    /// The emptiest one: what fails takes as little as possible along.
+    #[default]
+    Spread,
+    /// The fullest one that still has room: other hosts stay free, and can be switched off.
+    Pack,
+}
+
+/// Whether containers on different hosts of an environment reach each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CrossHostNetwork {
+    /// No: the services of a stack that talk to each other stay on one host.
+    Off,
+    /// Yes, as soon as the environment has two hosts that can be joined.
+    #[default]
+    On,
+    /// Yes, and what goes between hosts is encrypted (IPsec, by Docker).
+    Encrypted,
+}
+
+/// Where the containers of an environment go, and how they reach each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct Scheduling {
+    /// Which of the hosts that fit is taken.
+    pub strategy: SchedulingStrategy,
+    /// How long a host may be away until its containers without local volumes are placed
+    /// elsewhere, seconds: 30 to 86,400.
+    pub host_gone_after_seconds: u32,
+    /// Whether containers on different hosts reach each other.
+    pub cross_host_network: CrossHostNetwork,
+}
+
+impl Default for Scheduling {
+    fn default() -> Self {
+        Self {
+            strategy: SchedulingStrategy::default(),
+            host_gone_after_seconds: 300,
+            cross_host_network: CrossHostNetwork::default(),
+        }
+    }
+}
+
+/// A change of [`Scheduling`]: what is absent stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UpdateScheduling {
+    /// Which of the hosts that fit is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<SchedulingStrategy>,
+    /// 30 to 86,400.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_gone_after_seconds: Option<u32>,
+    /// Whether containers on different hosts reach each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_host_network: Option<CrossHostNetwork>,
+}
+
+/// How the network across the hosts of an environment stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CrossHostNetworkStatus {
+    /// Where it stands.
+    pub state: CrossHostNetworkState,
+    /// Why, in words, when not `ready`.
+    pub reason: Option<String>,
+    /// Each host of the environment that is connected or was joined before.
+    pub hosts: Vec<HostNetworkStatus>,
+}
+
+/// Where the network across hosts stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CrossHostNetworkState {
+    /// Switched off.
+    Off,
+    /// Not needed yet: there are no two connected hosts.
+    OneHost,
+    /// It is being set up or mended.
+    Joining,
+    /// All connected hosts are in it.
+    Ready,
+    /// Some hosts are in it, others cannot be joined: stacks spread over those that are.
+    Partial,
+    /// It cannot be set up: the services of a stack stay on one host.
+    Unavailable,
+}
+
+/// How a host stands in the network across hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HostNetworkStatus {
+    /// The host's id.
+    pub host_id: Uuid,
+    /// The host's name.
+    pub name: String,
+    /// True when its containers reach those of the other hosts that are joined.
+    pub joined: bool,
+    /// The address that the other hosts reach it by.
+    pub address: Option<String>,
+    /// Its id as a node of the swarm that carries the network.
+    #[serde(default)]
+    pub node_id: Option<String>,
+    /// Why it is not joined, in words.
+    pub reason: Option<String>,
+}
+
 /// The unit that people get roles in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -61,6 +176,12 @@ pub struct Environment {
     pub state: EnvironmentState,
     /// Which control plane schedules its containers.
     pub cluster_kind: ClusterKind,
+    /// Where its containers go, and how they reach each other across hosts.
+    #[serde(default)]
+    pub scheduling: Scheduling,
+    /// How the network across its hosts stands; absent until the engine has looked at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_host_network: Option<CrossHostNetworkStatus>,
     /// The caller's role in it: the strongest of all that reach the caller.
     pub role: Role,
     /// What the caller may do in it.
@@ -98,6 +219,9 @@ pub struct UpdateEnvironment {
     /// `active` or `inactive`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<EnvironmentState>,
+    /// Where its containers go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling: Option<UpdateScheduling>,
 }
 
 /// A principal with a role in an environment.

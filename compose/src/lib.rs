@@ -12,6 +12,7 @@ pub mod interpolate;
 mod merge;
 mod model;
 mod read;
+mod scheduling;
 mod takeover;
 mod units;
 pub mod yaml;
@@ -20,6 +21,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use interpolate::{VariableUse, Variables};
 pub use merge::{Change, Conflict, Merge, Side, merge3, unified_diff};
 pub use model::*;
+pub use scheduling::{Affinity, AffinityKind};
 pub use takeover::Takeover;
 pub use units::{parse_bytes, parse_duration_ms};
 

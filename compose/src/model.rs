@@ -53,6 +53,9 @@ pub struct Service {
     pub depends_on: IndexMap<String, Dependency>,
     /// The health check; absent: the image's own.
     pub healthcheck: Option<Healthcheck>,
+    /// The check that the server makes. No part of what a container is made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthProbe>,
     /// When to start it again.
     pub restart: Option<Restart>,
     /// Labels of the containers.
@@ -245,6 +248,73 @@ pub struct Healthcheck {
     pub start_period_ms: Option<u64>,
     /// Failures until it is unhealthy.
     pub retries: Option<u64>,
+}
+
+/// A health check that the server makes, over HTTP or TCP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealthProbe {
+    /// The container's port.
+    pub port: u16,
+    /// What to ask for there; absent: that it takes a TCP connection is enough.
+    pub http: Option<HttpProbe>,
+    /// Between two checks, milliseconds.
+    pub interval_ms: u64,
+    /// How long an answer may take, milliseconds.
+    pub timeout_ms: u64,
+    /// So many in a row make it healthy.
+    pub healthy_threshold: u32,
+    /// So many failures in a row make it unhealthy.
+    pub unhealthy_threshold: u32,
+    /// How long a new container may take until it is healthy, milliseconds.
+    pub initializing_ms: u64,
+    /// What is done about one that is unhealthy.
+    pub strategy: HealthStrategy,
+    /// Nothing is done about it while fewer than these are healthy.
+    pub quorum: u32,
+}
+
+impl Default for HealthProbe {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            http: None,
+            interval_ms: 2000,
+            timeout_ms: 2000,
+            healthy_threshold: 2,
+            unhealthy_threshold: 3,
+            initializing_ms: 60_000,
+            strategy: HealthStrategy::Recreate,
+            quorum: 0,
+        }
+    }
+}
+
+/// What a [`HealthProbe`] asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HttpProbe {
+    /// Begins with `/`.
+    pub path: String,
+    /// The answer's status; absent: any from 200 to 399.
+    pub status: Option<u16>,
+}
+
+impl Default for HttpProbe {
+    fn default() -> Self {
+        Self { path: "/".into(), status: None }
+    }
+}
+
+/// What is done about an unhealthy container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStrategy {
+    /// A new one takes its place.
+    #[default]
+    Recreate,
+    /// It is only shown, and left out of DNS.
+    None,
 }
 
 /// When to start a container again.

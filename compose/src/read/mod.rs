@@ -1,6 +1,7 @@
 //! From the tree to the model. Every key is either read, refused as unknown, or named as not
 //! supported.
 
+mod health;
 mod parts;
 mod service;
 mod top;

@@ -2,12 +2,12 @@
 
 use super::{Reader, join};
 use crate::{
-    PullPolicy, Restart, Service,
+    PullPolicy, Restart, Service, scheduling,
     yaml::{Key, Node},
 };
 
 /// What a service may have, for hints.
-const KEYS: [&str; 66] = [
+const KEYS: [&str; 67] = [
     "annotations",
     "blkio_config",
     "build",
@@ -41,6 +41,7 @@ const KEYS: [&str; 66] = [
     "external_links",
     "extra_hosts",
     "group_add",
+    "health_check",
     "healthcheck",
     "hostname",
     "image",
@@ -120,6 +121,13 @@ impl Reader<'_> {
         if service.network_mode.is_none() && service.networks.is_empty() {
             service.networks.insert("default".into(), Default::default());
         }
+        for (name, value) in service.labels.iter().chain(&service.deploy.labels) {
+            if let Some(Err(message)) = scheduling::affinity(name, value) {
+                let at = node.get("labels").unwrap_or(node);
+                self.error(at, &join(path, "labels"), "bad_affinity", message);
+            }
+        }
+        service.deploy.global |= service.is_global_by_label();
         if service.deploy.replicas > 1
             && let Some(port) = service.ports.iter().find(|port| port.published.is_some())
         {
@@ -168,6 +176,9 @@ impl Reader<'_> {
             "network_mode" => s.network_mode = self.text(node, path),
             "depends_on" => s.depends_on = self.depends_on(node, path),
             "healthcheck" => s.healthcheck = Some(self.healthcheck(node, path)),
+            "x-drover-health" => s.health = self.health(node, path),
+            // As it stands in a rancher-compose text.
+            "health_check" => s.health = self.rancher_health(node, path),
             "restart" => {
                 s.restart = self.parsed(
                     node,

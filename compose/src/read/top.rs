@@ -49,6 +49,8 @@ pub(crate) fn project(r: &mut Reader<'_>, root: &Node) -> Project {
         r.error(root, "services", "no_services", "`services:` is empty.");
     }
     check_references(r, root, &mut project);
+    check_sidekicks(r, root, &project);
+    project.align_sidekicks();
     project
 }
 
@@ -280,6 +282,31 @@ fn check_references(r: &mut Reader<'_>, root: &Node, project: &mut Project) {
         let at = node.get("depends_on").unwrap_or(node);
         let message = format!("`{name}` waits for itself, through its `depends_on`.");
         r.error(at, &join("services", &name), "dependency_cycle", message);
+    }
+}
+
+/// A sidekick is a service of this text that has one primary and no sidekicks.
+fn check_sidekicks(r: &mut Reader<'_>, root: &Node, project: &Project) {
+    for (name, service) in &project.services {
+        let Some(node) = root.get("services").and_then(|services| services.get(name)) else {
+            continue;
+        };
+        let at = node.get("labels").unwrap_or(node);
+        let path = join(&join("services", name), "labels");
+        for sidekick in service.sidekick_names() {
+            let message = match project.services.get(sidekick) {
+                None => format!("There is no service `{sidekick}` in this text."),
+                Some(_) if sidekick == name => "A service is not its own sidekick.".into(),
+                Some(other) if !other.sidekick_names().is_empty() => {
+                    format!("`{sidekick}` is a sidekick, and has none of its own.")
+                }
+                Some(_) if project.primary_of(sidekick) != name => {
+                    format!("`{sidekick}` is a sidekick of `{}`.", project.primary_of(sidekick))
+                }
+                Some(_) => continue,
+            };
+            r.error(at, &path, "bad_sidekick", message);
+        }
     }
 }
 

@@ -69,7 +69,7 @@ fn General(environment: Environment, #[prop(into)] on_saved: Callback<()>) -> im
         let input = UpdateEnvironment {
             name: Some(name.get_untracked()),
             description: Some(description.get_untracked()),
-            state: None,
+            ..Default::default()
         };
         form.submit(
             move || async move {

@@ -8,7 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
 use super::store;
-use crate::{app::App, error::Result, events, operations};
+use crate::{app::App, clusters::cattle, error::Result, events, operations};
 
 /// How often to look though nothing seems to have changed.
 const LOOK: Duration = Duration::from_secs(10);
@@ -62,6 +62,9 @@ async fn finish(app: &App) -> Result<()> {
 
 /// Tells everyone that an environment is no more.
 pub(super) async fn is_gone(app: &App, id: Uuid) {
+    for host in app.hosts.in_environment(id) {
+        cattle::let_go(app, &host);
+    }
     app.hosts.rows_changed();
     app.access_changed(Topic::Environment, Some(id), id).await;
     app.events.publish(events::event(Topic::Environment, Some(id), id, Change::Removed)).await;

@@ -1,5 +1,7 @@
 //! Environments and their members.
 
+use std::ops::RangeInclusive;
+
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
@@ -7,7 +9,7 @@ use axum::{
 };
 use drover_api::{
     CreateEnvironment, Environment, EnvironmentPerson, EnvironmentState, FieldError, List, Member,
-    Operation, OperationKind, SetMember, Topic, UpdateEnvironment,
+    Operation, OperationKind, SetMember, Topic, UpdateEnvironment, UpdateScheduling,
 };
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -23,6 +25,9 @@ use crate::{
     operations::{self, NewOperation},
     providers, stacks,
 };
+
+/// How long a host may be away until its containers are placed elsewhere, seconds.
+const GONE_AFTER: RangeInclusive<u32> = 30..=86_400;
 
 /// The routes of this domain.
 pub fn router() -> OpenApiRouter<App> {
@@ -73,11 +78,26 @@ fn check_description(text: &str) -> Option<FieldError> {
         .then(|| FieldError::new("description", "A description has at most 1,000 characters."))
 }
 
-fn check(name: Option<&str>, description: Option<&str>) -> Result<()> {
-    let errors: Vec<_> = [name.and_then(check_name), description.and_then(check_description)]
-        .into_iter()
-        .flatten()
-        .collect();
+fn check_scheduling(change: &UpdateScheduling) -> Option<FieldError> {
+    let fits = change.host_gone_after_seconds.is_none_or(|after| GONE_AFTER.contains(&after));
+    (!fits).then(|| {
+        FieldError::new("scheduling.host_gone_after_seconds", "30 to 86,400 seconds (a day).")
+    })
+}
+
+fn check(
+    name: Option<&str>,
+    description: Option<&str>,
+    scheduling: Option<&UpdateScheduling>,
+) -> Result<()> {
+    let errors: Vec<_> = [
+        name.and_then(check_name),
+        description.and_then(check_description),
+        scheduling.and_then(check_scheduling),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     if errors.is_empty() { Ok(()) } else { Err(Error::invalid(errors)) }
 }
 
@@ -106,7 +126,7 @@ async fn create(
     Json(mut input): Json<CreateEnvironment>,
 ) -> Result<(StatusCode, HeaderMap, Json<Environment>)> {
     input.name = input.name.trim().to_owned();
-    check(Some(&input.name), Some(&input.description))?;
+    check(Some(&input.name), Some(&input.description), None)?;
     let id = store::insert(&app.db, &input).await.map_err(name_taken)?;
     note.target(id, &input.name);
     app.access_changed(Topic::Environment, Some(id), id).await;
@@ -139,7 +159,7 @@ async fn update(
     Json(mut input): Json<UpdateEnvironment>,
 ) -> Result<(HeaderMap, Json<Environment>)> {
     input.name = input.name.map(|name| name.trim().to_owned());
-    check(input.name.as_deref(), input.description.as_deref())?;
+    check(input.name.as_deref(), input.description.as_deref(), input.scheduling.as_ref())?;
     if input.state == Some(EnvironmentState::Removing) {
         return Err(Error::invalid_field(
             "state",
@@ -158,6 +178,9 @@ async fn update(
     app.access_changed(Topic::Environment, Some(access.id), access.id).await;
     let (headers, body) = answer(&app, &caller, access.id).await?;
     note.target(access.id, &body.0.name);
+    if let Some(scheduling) = &input.scheduling {
+        note.detail("scheduling", serde_json::to_value(scheduling).unwrap_or_default());
+    }
     Ok((headers, body))
 }
 

@@ -1,10 +1,10 @@
 //! The tables of environments and members.
 
 use drover_api::{
-    ClusterKind, CreateEnvironment, Environment, EnvironmentPerson, EnvironmentState, Member, Role,
-    RoleSource, Timestamp, UpdateEnvironment,
+    ClusterKind, CreateEnvironment, CrossHostNetworkStatus, Environment, EnvironmentPerson,
+    EnvironmentState, Member, Role, RoleSource, Scheduling, Timestamp, UpdateEnvironment,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
 use crate::users::PrincipalRow;
@@ -42,7 +42,9 @@ pub(super) async fn get(db: &PgPool, id: Uuid) -> sqlx::Result<Option<Environmen
 
 async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Environment>> {
     let rows = sqlx::query!(
-        r#"SELECT id, name::text AS "name!", description, state, cluster_kind, created_at, version
+        r#"SELECT id, name::text AS "name!", description, state, cluster_kind,
+               scheduling AS "scheduling: Json<Scheduling>",
+               cross_host_network AS "network: Json<CrossHostNetworkStatus>", created_at, version
            FROM environments WHERE $1::uuid IS NULL OR id = $1 ORDER BY id"#,
         id
     )
@@ -60,6 +62,8 @@ async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Environment>>
                 _ => EnvironmentState::Removing,
             },
             cluster_kind: ClusterKind::parse(&row.cluster_kind).unwrap_or_default(),
+            scheduling: row.scheduling.0,
+            cross_host_network: row.network.map(|network| network.0),
             role: Role::Readonly,
             permissions: Vec::new(),
             created_at: Timestamp(row.created_at),
@@ -97,12 +101,14 @@ pub(super) async fn update(
     sqlx::query!(
         "UPDATE environments SET name = coalesce($2::text::citext, name),
              description = coalesce($3, description), state = coalesce($4, state),
-             version = version + 1
+             scheduling = scheduling || $5, version = version + 1
          WHERE id = $1",
         id,
         change.name.as_deref(),
         change.description,
-        change.state.map(state_name)
+        change.state.map(state_name),
+        // What is absent is not in the object, and stays.
+        Json(change.scheduling.unwrap_or_default()) as _
     )
     .execute(tx)
     .await?;

@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
-use drover_api::{Change, Endpoint, Event, HostEvent, HostMode, HostState, TlsCredentials, Topic};
+use drover_api::{
+    Change, Endpoint, Event, Health, HostEvent, HostMode, HostState, TlsCredentials, Topic,
+};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use indexmap::IndexSet;
 use time::OffsetDateTime;
@@ -507,6 +509,12 @@ fn tell(app: &App, host: &LiveHost, changes: Vec<IndexChange>) {
         }
     }
     app.hosts.tell_reconcilers(host, stacks);
+}
+
+/// Takes what the server's own health checks say of a container, and tells of it.
+pub(crate) fn show_health(app: &App, host: &LiveHost, id: &str, health: Option<Health>) {
+    let changed = app.hosts.index().set_checked(host.environment_id, host.id, id, health);
+    tell(app, host, changed.into_iter().collect());
 }
 
 impl Hosts {

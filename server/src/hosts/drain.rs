@@ -3,7 +3,8 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use drover_api::{HostMode, Operation, OperationKind};
+use drover_api::{ContainerState, HostMode, Operation, OperationKind};
+use indexmap::IndexMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use crate::{
     app::App,
     error::Result,
     operations::{self, NewOperation},
+    stacks,
 };
 
 /// How often the progress is looked at.
@@ -68,14 +70,23 @@ async fn look(app: &App, most: &mut HashMap<Uuid, usize>) -> Result<()> {
             operations::progress(app, drain.id, 0.0, message).await?;
             continue;
         }
-        let mut left: Vec<String> = app
-            .hosts
-            .index()
-            .of_host(host.environment_id, host.id)
-            .iter()
-            .filter(|entry| entry.owner.is_some())
-            .map(|entry| entry.name.to_string())
-            .collect();
+        let mut left = Vec::new();
+        let mut problems: HashMap<Uuid, IndexMap<String, String>> = HashMap::new();
+        for entry in app.hosts.index().of_host(host.environment_id, host.id) {
+            let Some(owner) = entry.owner.as_deref() else { continue };
+            // A job that has done its work is not done once more elsewhere.
+            if entry.state == ContainerState::Exited && entry.exit_code == Some(0) {
+                continue;
+            }
+            if !problems.contains_key(&owner.stack_id) {
+                let row = stacks::find_row(&app.db, owner.stack_id).await?;
+                let known = row.map(|row| row.problems).unwrap_or_default();
+                problems.insert(owner.stack_id, known);
+            }
+            let known = problems.get(&owner.stack_id);
+            let why = known.and_then(|all| all.get(&*owner.service).or_else(|| all.get("")));
+            left.push((entry.name.to_string(), why.cloned()));
+        }
         if left.is_empty() {
             operations::finish(app, drain.id, None).await?;
             continue;
@@ -90,14 +101,20 @@ async fn look(app: &App, most: &mut HashMap<Uuid, usize>) -> Result<()> {
 }
 
 /// How many are left, and which when they are few.
-fn message(left: &[String]) -> String {
-    match left.len() {
-        1 => format!("1 container is left: {}.", left[0]),
+fn message(left: &[(String, Option<String>)]) -> String {
+    let names: Vec<&str> = left.iter().map(|(name, _)| name.as_str()).collect();
+    let mut words = match left.len() {
+        1 => format!("1 container is left: {}.", names.join(", ")),
         count if count <= MOST_NAMED => {
-            format!("{count} containers are left: {}.", left.join(", "))
+            format!("{count} containers are left: {}.", names.join(", "))
         }
         count => format!("{count} containers are left."),
+    };
+    let reasons = left.iter().filter_map(|(name, why)| Some((name, why.as_deref()?)));
+    for (name, why) in reasons.take(MOST_NAMED) {
+        words.push_str(&format!(" {name}: {why}"));
     }
+    words
 }
 
 #[cfg(test)]
@@ -106,7 +123,17 @@ mod tests {
 
     #[test]
     fn what_is_left_is_named_when_it_is_little() {
-        let names = |count: usize| (0..count).map(|n| format!("web-{n}")).collect::<Vec<_>>();
+        let names = |count: usize| {
+            (0..count)
+                .map(|n| (format!("web-{n}"), None))
+                .collect::<Vec<(String, Option<String>)>>()
+        };
+        let mut stuck = names(2);
+        stuck[1].1 = Some("Its volumes are there.".into());
+        assert_eq!(
+            message(&stuck),
+            "2 containers are left: web-0, web-1. web-1: Its volumes are there."
+        );
         assert_eq!(message(&names(1)), "1 container is left: web-0.");
         assert_eq!(message(&names(2)), "2 containers are left: web-0, web-1.");
         assert_eq!(message(&names(9)), "9 containers are left.");

@@ -327,6 +327,8 @@ pub struct Index {
     environments: RwLock<HashMap<Uuid, Arc<Environment>>>,
     names: Mutex<Names>,
     pages: Mutex<Pages>,
+    /// What health checks of the server's own say, by container: it wins over the engine's.
+    checked: RwLock<HashMap<String, Health>>,
 }
 
 struct Environment {
@@ -368,6 +370,7 @@ impl Index {
             environments: RwLock::default(),
             names: Mutex::default(),
             pages: Mutex::new(Pages::new(16 << 20)),
+            checked: RwLock::default(),
         }
     }
 
@@ -470,6 +473,27 @@ impl Index {
         let change = write(&environment.rows).upsert(entry)?;
         environment.changed();
         Some(change)
+    }
+
+    /// Takes what the server's own checks say of a container; `None` when it is not checked.
+    pub fn set_checked(
+        &self,
+        environment: Uuid,
+        host: Uuid,
+        id: &str,
+        health: Option<Health>,
+    ) -> Option<IndexChange> {
+        match health {
+            Some(health) => write(&self.checked).insert(id.to_owned(), health),
+            None => write(&self.checked).remove(id),
+        };
+        let entry = self.get(environment, host, id)?;
+        // Without a check of its own, the next reading tells what the engine says.
+        let health = health.filter(|_| entry.state == ContainerState::Running);
+        if health.is_none() || entry.health == health {
+            return None;
+        }
+        self.upsert(environment, Entry { health, ..Entry::clone(&entry) })
     }
 
     /// Removes one container.
@@ -673,7 +697,11 @@ impl Index {
             state,
             // Of others the list does not tell it.
             health: (state == ContainerState::Running)
-                .then(|| parse_health(&summary.status))
+                .then(|| {
+                    let own = parse_health(&summary.status);
+                    let checked = read(&self.checked).get(&summary.id).copied();
+                    checked.filter(|_| own != Some(Health::Unhealthy)).or(own)
+                })
                 .flatten(),
             exit_code: ended.then(|| parse_exit_code(&summary.status)).flatten(),
             created: summary.created,

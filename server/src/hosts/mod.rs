@@ -117,6 +117,11 @@ impl Hosts {
         found
     }
 
+    /// All hosts of all environments.
+    pub fn all(&self) -> Vec<Arc<LiveHost>> {
+        read(&self.live).values().cloned().collect()
+    }
+
     /// A host's engine, ready to be called.
     ///
     /// # Errors
@@ -243,6 +248,11 @@ impl LiveHost {
     /// Where it stands.
     pub fn state(&self) -> HostState {
         read(&self.standing).state
+    }
+
+    /// When it was last heard of, by this server or, before it was started, by another.
+    pub fn last_contact_at(&self) -> Option<OffsetDateTime> {
+        read(&self.standing).last_contact_at
     }
 
     /// Its engine, ready to be called.

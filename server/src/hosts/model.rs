@@ -86,7 +86,8 @@ pub fn check_update(input: &UpdateHost, row: &HostRow) -> Vec<FieldError> {
             errors.push(FieldError::new("endpoint", BY_AGENT));
         }
         (Endpoint::Socket { .. } | Endpoint::Tcp { .. }, _) if row.endpoint == Endpoint::Agent => {
-            let why = "This host is reached through its agent. Remove it, and add it in another way.";
+            let why =
+                "This host is reached through its agent. Remove it, and add it in another way.";
             errors.push(FieldError::new("endpoint", why));
         }
         (Endpoint::Socket { .. } | Endpoint::Agent, Some(_)) => {

@@ -66,6 +66,7 @@ impl Wanted {
                 service.deploy.replicas = *scale;
             }
         }
+        project.align_sidekicks();
         let external = external_values(app, row, &project).await?;
         let content = |source: &FileSource| match source {
             FileSource::Content(text) => text.clone().into_bytes(),
@@ -142,6 +143,7 @@ fn digest(
         ..Default::default()
     };
     own.depends_on.clear();
+    own.health = None;
     let networks: Vec<_> = service.networks.keys().map(|name| project.networks.get(name)).collect();
     let volumes: Vec<_> = service
         .volumes

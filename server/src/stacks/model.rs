@@ -76,6 +76,33 @@ pub struct StackRow {
     pub version: i64,
 }
 
+#[cfg(test)]
+impl StackRow {
+    /// One that runs, and has nothing special.
+    pub fn for_tests(id: Uuid, environment_id: Uuid, name: &str) -> Self {
+        Self {
+            id,
+            environment_id,
+            name: name.into(),
+            description: String::new(),
+            desired: Desired::Running,
+            revision: 1,
+            catalog_id: None,
+            template: None,
+            template_version: None,
+            outcome: Some("succeeded".into()),
+            scales: IndexMap::new(),
+            generations: IndexMap::new(),
+            problems: IndexMap::new(),
+            remove_volumes: false,
+            force_remove: false,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            updated_at: OffsetDateTime::UNIX_EPOCH,
+            version: 1,
+        }
+    }
+}
+
 /// A revision: what was wanted once.
 #[derive(Debug, Clone)]
 pub(super) struct Revision {

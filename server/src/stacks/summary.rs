@@ -1,6 +1,6 @@
 //! How a stack stands, summed up from what is wanted, what is there, and its last operation.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use drover_api::{ContainerState, Health, Service, StackState};
 use drover_compose::Project;
@@ -84,14 +84,24 @@ pub(super) fn sum_up(
             let scale = if service.deploy.global {
                 own.len().max(1) as u32
             } else {
-                row.scales.get(name).copied().unwrap_or(service.deploy.replicas)
+                // Sidekicks have their primary's.
+                let primary = project.map_or(name.as_str(), |project| project.primary_of(name));
+                row.scales.get(primary).copied().unwrap_or(service.deploy.replicas)
             };
-            let running = own.iter().filter(does).count() as u32;
-            let healthy = own
-                .iter()
-                .filter(does)
-                .filter(|entry| matches!(entry.health, None | Some(Health::Healthy)))
-                .count() as u32;
+            // While an instance moves, or after its host was away, there are two of it.
+            let instances = |fits: &dyn Fn(&Arc<Entry>) -> bool| {
+                let mut known = HashSet::new();
+                own.iter()
+                    .filter(does)
+                    .filter(|entry| fits(entry))
+                    .filter(|entry| {
+                        let instance = entry.owner.as_deref().and_then(|owner| owner.instance);
+                        instance.is_none_or(|instance| known.insert(instance))
+                    })
+                    .count() as u32
+            };
+            let running = instances(&|_| true);
+            let healthy = instances(&|entry| matches!(entry.health, None | Some(Health::Healthy)));
             let state = match row.desired {
                 Desired::Removed => StackState::Removing,
                 Desired::Stopped => StackState::Stopped,

@@ -8,6 +8,7 @@ use std::{
 use drover_api::{OperationKind, Stack, StackTemplate, Timestamp};
 use drover_compose::Project;
 use indexmap::IndexMap;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
@@ -24,6 +25,8 @@ use crate::{
     operations::{self, OpenOperation},
 };
 
+/// For so long after the last contact what was there is taken to be there still.
+const BELIEVED: time::Duration = time::Duration::seconds(30);
 /// How many projects are kept.
 const MOST: usize = 2000;
 
@@ -77,7 +80,15 @@ pub(super) fn standing(
 ) -> Standing {
     let open =
         open.map(|open| OpenWork { install: open.kind == OperationKind::Install, id: open.id });
-    summary::sum_up(row, project, &app.observe(row.environment_id, row.id), open)
+    let mut containers = app.observe(row.environment_id, row.id);
+    containers.retain(|entry| {
+        // Of what nothing was heard for a while, nobody can say that it runs.
+        app.hosts.live(row.environment_id, entry.host.id).is_none_or(|host| {
+            let heard = host.last_contact_at().unwrap_or(OffsetDateTime::UNIX_EPOCH);
+            host.docker().is_ok() || OffsetDateTime::now_utc() - heard < BELIEVED
+        })
+    });
+    summary::sum_up(row, project, &containers, open)
 }
 
 /// A stack with all that is known of it.

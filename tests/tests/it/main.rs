@@ -6,6 +6,7 @@ mod agents;
 mod api;
 mod auth;
 mod browser;
+mod cattle;
 mod hosts;
 mod lan;
 mod session;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use drover_compose::{Mount, MountKind, Network, Project, Restart, Service, Volume};
 use uuid::Uuid;
 
+use super::network::{Kind, Membership, names};
 use crate::{
     hosts::{
         driver::models::{
@@ -19,7 +20,7 @@ use crate::{
     stacks::StackRow,
 };
 
-/// The name of a stack's network or volume on the host.
+/// The name of a stack's volume on the host.
 pub(super) fn own_name(stack: &StackRow, name: &str, given: Option<&str>) -> String {
     given.map_or_else(|| format!("{}_{name}", stack.name), str::to_owned)
 }
@@ -34,7 +35,13 @@ fn stack_labels(stack: &StackRow) -> HashMap<String, String> {
     .into()
 }
 
-pub(super) fn network(stack: &StackRow, name: &str, network: &Network) -> NetworkCreateRequest {
+/// A stack's network, as it is made on a host, or across hosts.
+pub(super) fn network(
+    stack: &StackRow,
+    name: &str,
+    network: &Network,
+    kind: Kind,
+) -> NetworkCreateRequest {
     let mut labels: HashMap<_, _> =
         network.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
     labels.extend(stack_labels(stack));
@@ -53,15 +60,36 @@ pub(super) fn network(stack: &StackRow, name: &str, network: &Network) -> Networ
         ),
         ..Ipam::default()
     });
+    let kind = if names::can_span(network) { kind } else { Kind::Bridge };
+    let mut options: HashMap<_, _> = network.driver_opts.clone().into_iter().collect();
+    if kind == Kind::Encrypted {
+        options.insert("encrypted".into(), String::new());
+    }
     NetworkCreateRequest {
-        name: own_name(stack, name, network.name.as_deref()),
-        driver: Some(network.driver.clone().unwrap_or_else(|| "bridge".into())),
-        options: Some(network.driver_opts.clone().into_iter().collect()),
+        name: names::stack_network(stack, name, network, kind),
+        driver: Some(network.driver.clone().unwrap_or_else(|| kind.driver().into())),
+        options: Some(options),
         internal: Some(network.internal),
-        attachable: Some(network.attachable),
+        attachable: Some(network.attachable || kind != Kind::Bridge),
         enable_ipv6: Some(network.enable_ipv6),
         ipam,
         labels: Some(labels),
+        ..NetworkCreateRequest::default()
+    }
+}
+
+/// The network that joins all stacks of an environment.
+pub(super) fn environment_network(environment: Uuid, kind: Kind) -> NetworkCreateRequest {
+    let mut options = HashMap::new();
+    if kind == Kind::Encrypted {
+        options.insert("encrypted".to_owned(), String::new());
+    }
+    NetworkCreateRequest {
+        name: names::environment_network(environment, kind),
+        driver: Some(kind.driver().into()),
+        options: Some(options),
+        attachable: Some(kind != Kind::Bridge),
+        labels: Some([(labels::ENVIRONMENT.to_owned(), environment.to_string())].into()),
         ..NetworkCreateRequest::default()
     }
 }
@@ -97,37 +125,32 @@ pub(super) struct Make<'a> {
     pub shares_network_of: Option<String>,
     /// Whether another service waits for it to complete.
     pub awaited: bool,
+    /// What networks are on its host.
+    pub kind: Kind,
 }
 
 /// The networks of a service on the host, with how to be in each; the first is the one that the
 /// container is made in.
 pub(super) fn endpoints(make: &Make<'_>) -> Vec<(String, EndpointSettings)> {
-    if make.service.network_mode.is_some() {
-        return Vec::new();
-    }
-    make.service
-        .networks
-        .iter()
-        .map(|(name, attachment)| {
-            let network = make.project.networks.get(name);
-            let given = network
-                .and_then(|network| network.name.as_deref())
-                .or_else(|| network.filter(|network| network.external).map(|_| name.as_str()));
-            let mut aliases = vec![make.service_name.to_owned()];
-            aliases.extend(attachment.aliases.iter().cloned());
-            let fixed = attachment.ipv4_address.is_some() || attachment.ipv6_address.is_some();
-            let settings = EndpointSettings {
-                aliases: Some(aliases),
-                ipam_config: fixed.then(|| EndpointIpamConfig {
-                    ipv4_address: attachment.ipv4_address.clone(),
-                    ipv6_address: attachment.ipv6_address.clone(),
-                    ..EndpointIpamConfig::default()
-                }),
-                ..EndpointSettings::default()
-            };
-            (own_name(make.stack, name, given), settings)
-        })
+    let service = (make.service_name, make.service);
+    names::memberships(make.stack, make.project, service, make.kind, false)
+        .into_iter()
+        .map(|membership| (membership.network.clone(), endpoint(membership)))
         .collect()
+}
+
+/// How to be in a network.
+pub(super) fn endpoint(membership: Membership) -> EndpointSettings {
+    let fixed = membership.ipv4_address.is_some() || membership.ipv6_address.is_some();
+    EndpointSettings {
+        aliases: Some(membership.aliases).filter(|aliases| !aliases.is_empty()),
+        ipam_config: fixed.then(|| EndpointIpamConfig {
+            ipv4_address: membership.ipv4_address,
+            ipv6_address: membership.ipv6_address,
+            ..EndpointIpamConfig::default()
+        }),
+        ..EndpointSettings::default()
+    }
 }
 
 pub(super) fn create_body(make: &Make<'_>) -> ContainerCreateBody {

@@ -1,20 +1,24 @@
 //! Drover's own engine, over the Docker hosts of an environment.
 //!
 //! One [`worker`] a stack compares what is wanted (revision, instances) with what is there (the
-//! index), and takes the next steps that the pure [`plan`] names. [`place`] chooses hosts,
-//! [`container`] says how a service becomes a container. An advisory lock in PostgreSQL lets one
-//! replica of the server do it.
+//! index), and takes the next steps that the pure [`plan`] names. [`place`] chooses hosts, [`away`]
+//! says which of them count as gone, [`container`] how a service becomes a container, [`network`]
+//! joins the hosts, [`health`] asks containers how they are. An advisory lock in PostgreSQL lets
+//! one replica of the server do it.
 
+mod away;
 mod container;
+mod health;
+mod network;
 mod place;
 mod plan;
 mod store;
 mod worker;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use drover_api::Topic;
@@ -25,8 +29,11 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use self::{away::Reachable, network::Reach};
 use super::Orchestrator;
 use crate::{app::App, hosts::index::Entry, stacks};
+
+pub use network::let_go;
 
 /// Names the lock of all replicas on one database.
 const LOCK: i64 = 0x6472_6f76_6572;
@@ -38,6 +45,14 @@ const LOOK: Duration = Duration::from_secs(10);
 pub struct Cattle {
     wakers: Mutex<HashMap<Uuid, Arc<Notify>>>,
     look: Notify,
+    /// Wake what looks after the networks of environments.
+    keepers: Mutex<HashMap<Uuid, Arc<Notify>>>,
+    /// How far the network of each environment reaches.
+    reaches: Mutex<HashMap<Uuid, Arc<Reach>>>,
+    /// In each environment one stack at a time is placed, and on each host one makes the network
+    /// for all.
+    turns: Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>>,
+    reachable: Mutex<Reachable>,
 }
 
 impl Cattle {
@@ -53,6 +68,54 @@ impl Cattle {
 
     fn forget(&self, stack: Uuid) {
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner).remove(&stack);
+    }
+
+    fn keeper(&self, environment: Uuid) -> Arc<Notify> {
+        let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        keepers.entry(environment).or_default().clone()
+    }
+
+    fn wake_keepers(&self) {
+        let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        keepers.values().for_each(|keeper| keeper.notify_one());
+    }
+
+    /// How far the network of an environment reaches.
+    fn reach(&self, environment: Uuid) -> Arc<Reach> {
+        let reaches = self.reaches.lock().unwrap_or_else(PoisonError::into_inner);
+        reaches.get(&environment).cloned().unwrap_or_default()
+    }
+
+    /// It reaches further, or not so far any more: every stack may care.
+    fn set_reach(&self, environment: Uuid, reach: Reach) {
+        let mut reaches = self.reaches.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = reaches.insert(environment, Arc::new(reach.clone()));
+        drop(reaches);
+        if *before.unwrap_or_default() != reach {
+            self.wake_all();
+        }
+    }
+
+    /// Hold it while a stack of this environment is placed, or while the network for all is made
+    /// on this host.
+    fn turn(&self, id: Uuid) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(id).or_default().clone()
+    }
+
+    /// For how long an environment has had a connected host without a break.
+    fn reachable_for(&self, environment: Uuid) -> Option<Duration> {
+        let reachable = self.reachable.lock().unwrap_or_else(PoisonError::into_inner);
+        reachable.get(&environment).map(Instant::elapsed)
+    }
+
+    /// These environments have a connected host now, and no others.
+    fn note_reachable(&self, environments: &HashSet<Uuid>) {
+        let mut reachable = self.reachable.lock().unwrap_or_else(PoisonError::into_inner);
+        reachable.retain(|environment, _| environments.contains(environment));
+        for environment in environments {
+            reachable.entry(*environment).or_insert_with(Instant::now);
+        }
     }
 }
 
@@ -70,6 +133,8 @@ impl Orchestrator for App {
 /// Starts the engine's tasks.
 pub fn start(app: &App) {
     tokio::spawn(lead(app.clone()));
+    tokio::spawn(away::watch(app.clone()));
+    tokio::spawn(health::follow(app.clone()));
     tokio::spawn(wake_on_containers(app.clone()));
     tokio::spawn(wake_on_events(app.clone()));
 }
@@ -103,8 +168,15 @@ async fn wake_on_events(app: App) {
                     }
                     Err(_) => app.cattle.wake_all(),
                 },
-                Topic::Host if event.event.object.is_none() => app.cattle.wake_all(),
-                Topic::Environment | Topic::Secret => app.cattle.look.notify_one(),
+                Topic::Host if event.event.object.is_none() => {
+                    app.cattle.wake_all();
+                    app.cattle.wake_keepers();
+                }
+                Topic::Environment => {
+                    app.cattle.look.notify_one();
+                    app.cattle.wake_keepers();
+                }
+                Topic::Secret => app.cattle.look.notify_one(),
                 _ => {}
             },
             Err(RecvError::Lagged(_)) => app.cattle.wake_all(),
@@ -132,6 +204,10 @@ async fn lead_once(app: &App) -> sqlx::Result<()> {
         return connection.close().await;
     }
     let mut workers = Workers(HashMap::new());
+    let mut keepers = Workers(HashMap::new());
+    for row in store::networks(&app.db).await? {
+        app.cattle.set_reach(row.id, network::reach_before(&row));
+    }
     loop {
         // Fails when the connection is gone, and the lock with it.
         connection.ping().await?;
@@ -149,6 +225,19 @@ async fn lead_once(app: &App) -> sqlx::Result<()> {
                 tokio::spawn(worker::run(app.clone(), stack, app.cattle.waker(stack)))
             });
         }
+        let environments = store::networks(&app.db).await?;
+        keepers.0.retain(|id, keeper| {
+            let keep = !keeper.is_finished() && environments.iter().any(|row| row.id == *id);
+            if !keep {
+                keeper.abort();
+            }
+            keep
+        });
+        for row in environments {
+            keepers.0.entry(row.id).or_insert_with(|| {
+                tokio::spawn(network::run(app.clone(), row.id, app.cattle.keeper(row.id)))
+            });
+        }
         tokio::select! {
             () = app.cattle.look.notified() => {}
             () = tokio::time::sleep(LOOK) => {}
@@ -156,7 +245,7 @@ async fn lead_once(app: &App) -> sqlx::Result<()> {
     }
 }
 
-/// The workers of this replica; they end with the lock.
+/// The workers (or keepers) of this replica; they end with the lock.
 struct Workers(HashMap<Uuid, JoinHandle<()>>);
 
 impl Drop for Workers {

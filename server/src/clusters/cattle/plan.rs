@@ -2,22 +2,28 @@
 //! that every situation can be tested. Steps are safe to repeat: after any of them, or none, the
 //! next plan goes on from what is there then.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use drover_api::{ContainerState, Health};
-use drover_compose::{DependencyCondition, Project, Restart, Service};
+use drover_compose::{DependencyCondition, MountKind, Project, Restart, Service};
 use uuid::Uuid;
+
+use super::place::Claims;
 
 /// So often may a new container end before its rollout is given up.
 const MOST_CRASHES: u32 = 8;
 
 /// A wanted container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Instance {
     pub id: Uuid,
     pub service: String,
     pub ordinal: i32,
     pub host_id: Uuid,
+    /// The host that it is being moved from: its container there goes when the new one is ready.
+    pub moving_from: Option<Uuid>,
+    /// What it takes on its host.
+    pub claims: Claims,
 }
 
 /// A container that is there.
@@ -36,6 +42,8 @@ pub(crate) struct Seen {
     pub steady: bool,
     /// It has run for as long as an update watches it.
     pub watched: bool,
+    /// The names of its networks; `None` when that is not known yet.
+    pub networks: Option<Vec<Arc<str>>>,
 }
 
 impl Seen {
@@ -48,7 +56,8 @@ impl Seen {
         matches!(self.state, ContainerState::Exited | ContainerState::Dead)
     }
 
-    fn has_completed(&self) -> bool {
+    /// It has ended, and well.
+    pub fn has_completed(&self) -> bool {
         self.has_ended() && self.exit_code == Some(0)
     }
 }
@@ -97,6 +106,10 @@ pub(crate) struct View<'a> {
     pub overdue: &'a dyn Fn(&Seen) -> bool,
     /// How often a container has ended by itself of late.
     pub crashes: &'a dyn Fn(&str) -> u32,
+    /// Hosts that cannot be reached: nothing can be done there.
+    pub away: &'a dyn Fn(Uuid) -> bool,
+    /// Containers that are unhealthy, out of DNS, and may be replaced now.
+    pub replace: &'a dyn Fn(&Seen) -> bool,
 }
 
 /// The plan.
@@ -105,9 +118,11 @@ pub(crate) fn plan(view: &View<'_>) -> Plan {
     let wanted: HashMap<Uuid, &Instance> =
         view.instances.iter().map(|instance| (instance.id, instance)).collect();
     // What belongs to no instance (any more), or stands on another host than wanted.
-    for seen in view.seen {
+    for seen in view.seen.iter().filter(|seen| !(view.away)(seen.host_id)) {
         let instance = seen.instance.and_then(|id| wanted.get(&id));
-        if instance.is_none_or(|instance| instance.host_id != seen.host_id) {
+        if instance.is_none_or(|instance| {
+            instance.host_id != seen.host_id && !still_needed(view, instance, seen)
+        }) {
             plan.steps.push(Step::Remove { container: seen.id.clone() });
         }
     }
@@ -119,6 +134,35 @@ pub(crate) fn plan(view: &View<'_>) -> Plan {
         && plan.failed.is_none()
         && plan.done == plan.total;
     plan
+}
+
+/// Whether a container on the host that its instance moves away from does its work until the new
+/// one is ready. Data that both would write to allows no such thing.
+fn still_needed(view: &View<'_>, instance: &Instance, old: &Seen) -> bool {
+    let takes_turns = view.project.services.get(&instance.service).is_none_or(has_volumes);
+    if instance.moving_from != Some(old.host_id) || takes_turns {
+        return false;
+    }
+    let is_new =
+        |seen: &&Seen| seen.instance == Some(instance.id) && seen.host_id == instance.host_id;
+    !view.seen.iter().filter(is_new).any(|seen| {
+        seen.is_ready() && (seen.health.is_some() || seen.steady) || seen.has_completed()
+    })
+}
+
+fn has_volumes(service: &Service) -> bool {
+    service.volumes.iter().any(|mount| mount.kind == MountKind::Volume && mount.source.is_some())
+}
+
+/// Whether the container of an instance on the host that it moves away from has still to go, before
+/// there can be a new one.
+fn waits_for_old(view: &View<'_>, instance: &Instance, service: &Service) -> bool {
+    has_volumes(service)
+        && view.seen.iter().any(|seen| {
+            seen.instance == Some(instance.id)
+                && instance.moving_from == Some(seen.host_id)
+                && !(view.away)(seen.host_id)
+        })
 }
 
 fn plan_service(view: &View<'_>, name: &str, service: &Service, plan: &mut Plan) {
@@ -142,6 +186,10 @@ fn plan_service(view: &View<'_>, name: &str, service: &Service, plan: &mut Plan)
                 }
                 [] => match &blocker {
                     Some(why) => plan.waiting.push((name.to_owned(), why.clone())),
+                    None if waits_for_old(view, instance, service) => {
+                        let why = "It is stopped on the host that it leaves.".to_owned();
+                        plan.waiting.push((name.to_owned(), why));
+                    }
                     None => {
                         plan.steps.push(Step::Create { instance: instance.id, aside: None });
                     }
@@ -169,6 +217,14 @@ fn plan_service(view: &View<'_>, name: &str, service: &Service, plan: &mut Plan)
             continue;
         }
         changing += 1;
+        if !view.blocked && (view.replace)(current) {
+            plan.steps.push(Step::Remove { container: current.id.clone() });
+            plan.waiting.push((
+                name.to_owned(),
+                format!("`{}` is not healthy; a new one takes its place.", current.name),
+            ));
+            continue;
+        }
         if let Some(why) = failure(view, service, current, may_end) {
             plan.failed.get_or_insert((name.to_owned(), why));
         }
@@ -260,7 +316,7 @@ fn code(seen: &Seen) -> String {
 }
 
 /// Whether a container of this service may end by itself and stay ended.
-fn may_end(project: &Project, name: &str, service: &Service) -> bool {
+pub(super) fn may_end(project: &Project, name: &str, service: &Service) -> bool {
     let awaited = project.services.values().any(|other| {
         other
             .depends_on
@@ -345,6 +401,7 @@ mod tests {
                         exit_code: None,
                         steady: true,
                         watched: true,
+                        networks: None,
                     });
                 }
                 Step::Start { container, .. } => {
@@ -363,7 +420,8 @@ mod tests {
             for ordinal in 1..=service.deploy.replicas {
                 let id = Uuid::from_u128(all.len() as u128 + 1);
                 let (service, ordinal) = (name.clone(), ordinal as i32);
-                all.push(Instance { id, service, ordinal, host_id: Uuid::from_u128(99) });
+                let host_id = Uuid::from_u128(99);
+                all.push(Instance { id, service, ordinal, host_id, ..Instance::default() });
             }
         }
         all
@@ -384,6 +442,8 @@ mod tests {
             pausing: &|_| false,
             overdue: &|_| false,
             crashes: &|_| 0,
+            away: &|_| false,
+            replace: &|_| false,
         })
     }
 
@@ -537,6 +597,7 @@ mod tests {
                     exit_code: Some(1),
                     steady: true,
                     watched: true,
+                    networks: None,
                 });
             }
             prop_assert!(settle(&project, &specs, &mut world, &[]));

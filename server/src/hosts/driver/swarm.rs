@@ -122,9 +122,9 @@ impl Docker {
     pub async fn update_swarm(
         &self,
         rotate: Rotate,
-        change: impl Fn(&mut Value) + Send,
+        change: impl Fn(&mut Value) + Send + Sync,
     ) -> Result<()> {
-        again(async || {
+        again(|| async {
             let mut swarm = self.swarm().await?;
             change(&mut swarm.spec);
             let path = format!(
@@ -174,9 +174,13 @@ impl Docker {
     }
 
     /// Changes a node's spec (`Role`, `Availability`, `Labels`).
-    pub async fn change_node(&self, id: &str, change: impl Fn(&mut Value) + Send) -> Result<()> {
+    pub async fn change_node(
+        &self,
+        id: &str,
+        change: impl Fn(&mut Value) + Send + Sync,
+    ) -> Result<()> {
         let id = checked(id)?;
-        again(async || {
+        again(|| async {
             let mut node: Versioned = self.read(&format!("/nodes/{id}")).await?;
             change(&mut node.spec);
             let path = format!("/nodes/{id}/update?version={}", node.version.index);
@@ -243,10 +247,10 @@ impl Docker {
         &self,
         id: &str,
         auth: Option<&RegistryAuth>,
-        change: impl Fn(&mut Value) -> Result<()> + Send,
+        change: impl Fn(&mut Value) -> Result<()> + Send + Sync,
     ) -> Result<()> {
         let path = format!("/services/{}", checked(id)?);
-        again(async || {
+        again(|| async {
             let mut service: Versioned = self.read(&path).await?;
             change(&mut service.spec)?;
             self.update_service(id, service.version.index, &service.spec, auth).await
@@ -257,7 +261,7 @@ impl Docker {
     /// Takes a service back to the spec that it had before its last update.
     pub async fn rollback_service(&self, id: &str) -> Result<()> {
         let id = checked(id)?;
-        again(async || {
+        again(|| async {
             let service: Versioned = self.read(&format!("/services/{id}")).await?;
             let path = format!(
                 "/services/{id}/update?version={}&rollback=previous&registryAuthFrom=previous-spec",
@@ -393,7 +397,7 @@ impl Docker {
 }
 
 /// Tries again when somebody else has written in between.
-async fn again(mut call: impl AsyncFnMut() -> Result<()>) -> Result<()> {
+async fn again<F: Future<Output = Result<()>> + Send>(mut call: impl FnMut() -> F) -> Result<()> {
     const TRIES: usize = 5;
     for _ in 1..TRIES {
         match call().await {

@@ -16,6 +16,7 @@ use crate::{
     access::{Caller, EnvironmentAccess},
     app::App,
     audit::Note,
+    clusters::cattle,
     error::{Error, Result, is_unique_violation},
     extract::{IfMatch, Json, ListQuery, Path, Query, SortKey, etag},
     hosts::{HostRow, drain, model, probe, store},
@@ -240,8 +241,12 @@ pub(super) async fn remove(
     }
     note.detail("force", query.force);
     note.detail("remaining_containers", remaining.clone());
+    let live = app.hosts.live(environment_id, host_id);
     if !store::delete(&app.db, environment_id, host_id).await? {
         return Err(Error::not_found("host"));
+    }
+    if let Some(live) = live {
+        cattle::let_go(&app, &live);
     }
     app.hosts.rows_changed();
     app.events.removed(Topic::Host, Some(environment_id), host_id).await;

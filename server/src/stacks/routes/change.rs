@@ -232,6 +232,17 @@ async fn scale_service(
     target.stays()?;
     target.note.detail("service", service.as_str());
     target.note.detail("scale", input.scale);
+    let project = view::project(&target.app, &target.row).await?;
+    if let Some(primary) = project.as_deref().map(|project| project.primary_of(&service))
+        && primary != service
+    {
+        return Err(Error::conflict(
+            "sidekick",
+            format!(
+                "`{service}` is a sidekick: it has as many containers as `{primary}`. Scale that."
+            ),
+        ));
+    }
     if known_service(&target, &service).await?.deploy.global {
         return Err(Error::conflict(
             "global_service",

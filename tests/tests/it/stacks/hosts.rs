@@ -9,6 +9,10 @@ async fn two_hosts() -> (Fixture, Engine, Docker, Host, Host) {
     let engine = Engine::start("server").await;
     let second = engine.docker().await;
     let fixture = Fixture::start().await;
+    // The tests' engine is not to become part of a swarm: other tests use it too.
+    let off = json!({ "scheduling": { "cross_host_network": "off" } });
+    let environment = format!("/v1/environments/{}", fixture.environment);
+    fixture.admin.patch(&environment, off).await.expect(200);
     let body = json!({
         "name": "second", "labels": { "disk": "hdd" },
         "endpoint": { "kind": "tcp", "address": engine.address() },

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use uuid::Uuid;
 
 use super::{
-    super::{container, store},
+    super::{network::names, store},
     LOOK, Next, Worker, a_few_at_once,
 };
 use crate::{
@@ -155,14 +155,16 @@ impl Worker {
     /// Networks that a new revision no longer has. They are in nobody's way: errors only cost
     /// tidiness.
     pub(super) async fn remove_unused_networks(&self, row: &StackRow, wanted: &Wanted) {
-        let names: HashSet<String> = wanted
-            .project
-            .networks
-            .iter()
-            .map(|(name, network)| container::own_name(row, name, network.name.as_deref()))
-            .collect();
+        let reach = self.app.cattle.reach(row.environment_id);
         for host in self.app.hosts.in_environment(row.environment_id) {
             let Ok(docker) = host.docker() else { continue };
+            let kind = reach.kind_on(host.id);
+            let names: HashSet<String> = wanted
+                .project
+                .networks
+                .iter()
+                .map(|(name, network)| names::stack_network(row, name, network, kind))
+                .collect();
             for network in docker.list_networks().await.unwrap_or_default() {
                 let (Some(id), Some(name)) = (network.id, network.name) else { continue };
                 let own = labels::stack(row.environment_id, &network.labels.unwrap_or_default())

@@ -10,8 +10,19 @@ use drover_api::ContainerState;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{super::plan::Seen, Worker, steps::Done};
-use crate::stacks::{StackRow, Wanted};
+use super::{
+    super::{
+        health::{Finding, Kept, Probe, Subject},
+        plan::{Instance, Seen},
+        store,
+    },
+    Worker,
+    steps::Done,
+};
+use crate::{
+    error::Result,
+    stacks::{StackRow, Wanted},
+};
 
 /// How long what was just done counts though the index does not show it.
 const INDEX_LAG: Duration = Duration::from_secs(5);
@@ -44,6 +55,16 @@ pub(super) struct Memory {
     /// Images pulled for this operation.
     pub(super) pulled: HashSet<(Uuid, String, Uuid)>,
     pub(super) compiled: Option<(i64, i64, Arc<Wanted>)>,
+    /// Changes of networks that were just made, or did not work: not again before.
+    pub(super) joining: HashMap<(String, String), Instant>,
+    /// Containers that are out of DNS.
+    pub(super) hidden: HashSet<String>,
+    /// How often the container of an instance was replaced for its health, and when last.
+    pub(super) replaced: HashMap<Uuid, (u32, Instant)>,
+    /// The health checks that the server makes, by container.
+    pub(super) probes: HashMap<String, Probe>,
+    /// What was found and done before this worker began; `None` until it is read.
+    pub(super) before: Option<HashMap<String, Kept>>,
 }
 
 impl Worker {
@@ -75,6 +96,7 @@ impl Worker {
                     exit_code: entry.exit_code,
                     steady: now_unix - entry.created > LONG_AGO,
                     watched: false,
+                    networks: Some(entry.networks.to_vec()),
                 })
             })
             .collect();
@@ -116,6 +138,64 @@ impl Worker {
         memory.restarts.retain(|id, _| ids.contains(id));
         memory.crashes.retain(|id, _| ids.contains(id));
         seen
+    }
+
+    /// Begins the checks of containers that have come, ends those of containers that have gone, and
+    /// takes what they have found into `seen`.
+    pub(super) async fn check_health(
+        &mut self,
+        row: &StackRow,
+        wanted: &Wanted,
+        instances: &[Instance],
+        seen: &mut [Seen],
+    ) -> Result<()> {
+        if self.memory.before.is_none() {
+            let rows = store::healths(&self.app.db, Some(row.id)).await?;
+            let kept: HashMap<String, Kept> =
+                rows.into_iter().map(|row| (row.kept.container.clone(), row.kept)).collect();
+            let hidden = kept.values().filter(|kept| kept.hidden);
+            self.memory.hidden.extend(hidden.map(|kept| kept.container.clone()));
+            self.memory.before = Some(kept);
+        }
+        let mut probes = std::mem::take(&mut self.memory.probes);
+        for container in seen {
+            let Some(probe) =
+                wanted.project.services.get(&container.service).and_then(|s| s.health.as_ref())
+            else {
+                continue;
+            };
+            if container.state != ContainerState::Running {
+                continue;
+            }
+            // One of an older make is judged by what it is checked for now.
+            let instance = instances
+                .iter()
+                .find(|i| Some(i.id) == container.instance && i.host_id == container.host_id);
+            let Some(instance) = instance else { continue };
+            let subject = Subject {
+                environment: row.environment_id,
+                stack: row.id,
+                host: container.host_id,
+                instance: instance.id,
+                container: container.id.clone(),
+                probe: probe.clone(),
+            };
+            let known = probes.remove(&container.id).filter(|known| known.subject == subject);
+            let known = known.unwrap_or_else(|| {
+                let before = self.memory.before.as_mut().and_then(|all| all.remove(&container.id));
+                let before =
+                    before.and_then(|kept| Some(Finding { health: kept.health?, why: kept.why }));
+                let waker = self.app.cattle.waker(row.id);
+                Probe::start(&self.app, subject, before, waker)
+            });
+            let found = known.found();
+            // The engine's own check may say worse.
+            if container.health != Some(drover_api::Health::Unhealthy) {
+                container.health = Some(found.health);
+            }
+            self.memory.probes.insert(container.id.clone(), known);
+        }
+        Ok(())
     }
 
     /// Notes when more instances of a service became ready: the pause between batches counts from

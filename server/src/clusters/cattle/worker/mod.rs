@@ -3,6 +3,7 @@
 //! in PostgreSQL and on the hosts.
 
 mod ending;
+mod joining;
 mod memory;
 mod placing;
 mod preparing;
@@ -14,7 +15,7 @@ use std::{
 };
 
 use drover_api::{OperationError, OperationKind, Topic};
-use drover_compose::{FailureAction, Healthcheck};
+use drover_compose::{FailureAction, Healthcheck, Service};
 use futures_util::{StreamExt, future::BoxFuture, stream};
 use indexmap::IndexMap;
 use tokio::sync::Notify;
@@ -113,8 +114,12 @@ impl Worker {
             }
         };
         let mut problems = IndexMap::new();
-        let (instances, hopeless) = self.place_instances(row, &wanted, &mut problems).await?;
-        if let (Some(open), Some((service, unplaced))) = (&operation, hopeless) {
+        let mut seen = self.look(row, &wanted);
+        // A rollout that has failed, or that a person has cancelled.
+        let blocked = operation.is_none() && row.outcome.as_deref() != Some("succeeded");
+        let placed = self.place_instances(row, &wanted, &seen, blocked, &mut problems).await?;
+        let instances = placed.instances;
+        if let (Some(open), Some((service, unplaced))) = (&operation, placed.hopeless) {
             let error = OperationError {
                 service: Some(service.clone()),
                 ..operation_error(unplaced.code, &unplaced.why)
@@ -123,12 +128,12 @@ impl Worker {
             self.give_up(row, open, error, rolls_back(&wanted, &service)).await?;
             return Ok(Next::Again);
         }
-        let seen = self.look(row, &wanted);
-        // A rollout that has failed, or that a person has cancelled.
-        let blocked = operation.is_none() && row.outcome.as_deref() != Some("succeeded");
         if blocked {
             problems.insert(String::new(), self.why_stopped(row).await?);
         }
+        self.check_health(row, &wanted, &instances, &mut seen).await?;
+        let still = blocked || operation.is_some();
+        let replaceable = self.leave_dns(row, &wanted, &instances, &seen, still).await?;
         let plan = {
             let memory = &self.memory;
             let now = Instant::now();
@@ -155,12 +160,13 @@ impl Worker {
                         .project
                         .services
                         .get(&seen.service)
-                        .and_then(|service| service.healthcheck.as_ref())
                         .map_or(Duration::ZERO, time_to_health);
                     let since = memory.seen_since.get(&seen.id);
                     since.is_some_and(|at| at.elapsed() > LONGEST_START + granted)
                 },
                 crashes: &|id| memory.crashes.get(id).copied().unwrap_or_default(),
+                away: &|host| self.docker(row, host).is_err(),
+                replace: &|seen| replaceable.contains(&seen.id),
             })
         };
         self.note_batches(&wanted, &seen);
@@ -196,6 +202,7 @@ impl Worker {
                 )
                 .await;
         }
+        self.join_networks(row, &wanted, &instances, &seen, &mut problems).await;
         self.tell_problems(row, &problems).await?;
         if let Some(open) = &operation {
             if plan.settled && problems.is_empty() {
@@ -289,9 +296,19 @@ impl Worker {
     }
 }
 
-/// How long a health check may take until it says that a container is not healthy. Defaults are
-/// Docker's.
-fn time_to_health(check: &Healthcheck) -> Duration {
+/// How long the health checks of a service may take until they say that a container is not healthy.
+fn time_to_health(service: &Service) -> Duration {
+    let engine = service.healthcheck.as_ref().map_or(Duration::ZERO, time_to_engine_health);
+    let server = service.health.as_ref().map_or(0, |probe| {
+        let round = probe.interval_ms.saturating_add(probe.timeout_ms);
+        let rounds = round.saturating_mul(probe.healthy_threshold.saturating_add(1).into());
+        probe.initializing_ms.saturating_add(rounds)
+    });
+    engine.max(Duration::from_millis(server))
+}
+
+/// Of the engine's own check. Defaults are Docker's.
+fn time_to_engine_health(check: &Healthcheck) -> Duration {
     let round = check.interval_ms.unwrap_or(30_000) + check.timeout_ms.unwrap_or(30_000);
     let rounds = round.saturating_mul(check.retries.unwrap_or(3));
     Duration::from_millis(check.start_period_ms.unwrap_or(0).saturating_add(rounds))

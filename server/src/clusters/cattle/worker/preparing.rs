@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     super::{
         container,
+        network::{Kind, names},
         plan::{Instance, Step},
     },
     Failed, Worker, a_few_at_once, operation_error, vanished,
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     hosts::{
         self,
-        driver::{DockerError, ErrorKind},
+        driver::{Docker, DockerError, ErrorKind, models::NetworkCreateRequest},
         labels,
     },
     operations,
@@ -134,16 +135,16 @@ impl Worker {
         pulled.map_err(named)
     }
 
-    /// The networks and volumes of these services on a host.
-    async fn shared(
+    /// The networks of these services on a host.
+    pub(super) async fn networks(
         &self,
         row: &StackRow,
         wanted: &Wanted,
         host: Uuid,
         services: &[&Service],
     ) -> Result<(), Failed> {
-        let docker = self.docker(row, host)?;
         let named = |error| self.failed(row, host, error);
+        let kind = self.app.cattle.reach(row.environment_id).kind_on(host);
         let mut networks: Vec<&String> = services
             .iter()
             .filter(|service| service.network_mode.is_none())
@@ -153,12 +154,9 @@ impl Worker {
         networks.dedup();
         for name in networks {
             let Some(network) = wanted.project.networks.get(name) else { continue };
-            let request = container::network(row, name, network);
-            let full = if network.external && network.name.is_none() {
-                name.clone()
-            } else {
-                request.name.clone()
-            };
+            let request = container::network(row, name, network, kind);
+            let docker = self.network_maker(row, host, &request)?;
+            let full = request.name.clone();
             let found = docker.find_network(&full).await.map_err(named)?;
             match found {
                 Some(_) if network.external => {}
@@ -175,11 +173,61 @@ impl Worker {
                     let why = format!("There is no network {full} on the host.");
                     return Err(named(DockerError::new(ErrorKind::NotFound, why)));
                 }
-                None => {
-                    docker.create_network(request).await.map_err(named)?;
+                None => make_network(&docker, request).await.map_err(named)?,
+            }
+        }
+        let meets = |service: &&Service| names::meets_other_stacks(&wanted.project, service);
+        if services.iter().any(meets) {
+            let request = container::environment_network(row.environment_id, kind);
+            let docker = self.network_maker(row, host, &request)?;
+            if docker.find_network(&request.name).await.map_err(named)?.is_none() {
+                // Another stack may make it at this moment, and the engine would make two.
+                let maker = self.app.cattle.reach(row.environment_id).manager.unwrap_or(host);
+                let turn = self.app.cattle.turn(maker);
+                let _turn = turn.lock().await;
+                if docker.find_network(&request.name).await.map_err(named)?.is_none() {
+                    make_network(&docker, request).await.map_err(named)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// The engine that makes a network for a host: its own, or for one across hosts a manager's.
+    fn network_maker(
+        &self,
+        row: &StackRow,
+        host: Uuid,
+        request: &NetworkCreateRequest,
+    ) -> Result<Docker, Failed> {
+        if request.driver.as_deref() != Some(Kind::Overlay.driver()) {
+            return self.docker(row, host);
+        }
+        let reach = self.app.cattle.reach(row.environment_id);
+        // A host that is not joined may be in a swarm of its own, and the text may ask for its
+        // driver.
+        match reach.manager.filter(|_| reach.joins(host)) {
+            Some(manager) => self.docker(row, manager),
+            None if reach.joins(host) => {
+                let why = "No manager of the network across hosts is connected.";
+                let error = DockerError::new(ErrorKind::HostUnreachable, why);
+                Err(self.failed(row, host, error))
+            }
+            None => self.docker(row, host),
+        }
+    }
+
+    /// The networks and volumes of these services on a host.
+    async fn shared(
+        &self,
+        row: &StackRow,
+        wanted: &Wanted,
+        host: Uuid,
+        services: &[&Service],
+    ) -> Result<(), Failed> {
+        let docker = self.docker(row, host)?;
+        let named = |error| self.failed(row, host, error);
+        self.networks(row, wanted, host, services).await?;
         let mut volumes: Vec<&String> = services
             .iter()
             .flat_map(|service| &service.volumes)
@@ -217,6 +265,20 @@ impl Worker {
             }
         }
         Ok(())
+    }
+}
+
+/// Makes a network; fine when another host's part of the work has made it in the same moment, as
+/// can be with those across hosts.
+async fn make_network(docker: &Docker, request: NetworkCreateRequest) -> hosts::driver::Result<()> {
+    match docker.create_network(request).await {
+        Err(error)
+            if error.kind() == ErrorKind::Conflict
+                || error.message().contains("already exists") =>
+        {
+            Ok(())
+        }
+        other => other.map(drop),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     },
     Failed, Next, Worker, a_few_at_once,
     ending::remove_container,
-    rolls_back, vanished,
+    operation_error, rolls_back, vanished,
 };
 use crate::{
     error::Result,
@@ -164,8 +164,16 @@ impl Worker {
                 .iter()
                 .find(|i| i.service == name && i.ordinal == instance.ordinal)
                 .or_else(|| instances.iter().find(|i| i.service == name))?;
-            seen.iter().find(|s| s.instance == Some(other.id)).map(|s| s.id.clone())
+            // While it moves, there are two of them.
+            seen.iter()
+                .find(|s| s.instance == Some(other.id) && s.host_id == instance.host_id)
+                .map(|s| s.id.clone())
         });
+        if let (Some(name), None) = (shared, &shares_network_of) {
+            let why = format!("It waits for `{name}`, whose network it is in.");
+            let error = operation_error("changed_meanwhile", &why);
+            return Err(Failed { error, transient: true });
+        }
         let awaited = wanted.project.services.values().any(|other| {
             other.depends_on.get(&instance.service).is_some_and(|dependency| {
                 dependency.condition == drover_compose::DependencyCondition::Completed
@@ -181,6 +189,7 @@ impl Worker {
             ordinal: instance.ordinal,
             shares_network_of,
             awaited,
+            kind: self.app.cattle.reach(row.environment_id).kind_on(instance.host_id),
         })
     }
 
@@ -275,6 +284,7 @@ fn fresh(id: &str, row: &StackRow, instance: &Instance, spec: &str) -> Seen {
         exit_code: None,
         steady: false,
         watched: false,
+        networks: None,
     }
 }
 
