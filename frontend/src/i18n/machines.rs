@@ -93,6 +93,13 @@ texts! {
 
         docker_cli: "Docker command line", "Docker 命令行";
         docker_cli_text: "Use this host's Docker with your own tools, under your role here. What your role does not allow is refused.", "以您在此处的角色，用自己的工具操作此主机的 Docker。角色不允许的操作会被拒绝。";
+        docker_key: "An API key goes where {key} stands: it gives the role that the key has.", "将 API 密钥填入 {key} 处：权限取决于该密钥的角色。";
+        docker_keys: "My API keys", "我的 API 密钥";
+        docker_set_up: "Once: make the context", "首次：创建上下文";
+        docker_use: "In each new shell", "在每个新终端中";
+        docker_compose: "For docker-compose 1", "用于 docker-compose 1";
+        docker_address: "Address", "地址";
+        docker_no_tls: "This server has no TLS: the key goes over the network in the clear. Give it an https address first.", "此服务器没有 TLS：密钥将以明文传输。请先为其配置 https 地址。";
 
         strategy: "Where containers go", "容器放置";
         spread: "Spread", "分散";

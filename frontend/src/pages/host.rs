@@ -10,6 +10,7 @@ use leptos_router::hooks::{use_navigate, use_params_map};
 use super::{
     containers::container_table,
     host_agent::{AgentCard, clone_warning},
+    host_docker::DockerCli,
     host_events::HostEvents,
     host_form::HostForm,
     host_resources::{Images, Networks, Prune, Volumes},
@@ -54,8 +55,7 @@ pub fn HostPage() -> impl IntoView {
             })
         }
     };
-    let (now, prune, images, volumes, networks, events) =
-        (path.clone(), path.clone(), path.clone(), path.clone(), path.clone(), path.clone());
+    let [now, prune, images, volumes, networks, events, docker] = [(); 7].map(|()| path.clone());
     let tabs = vec![
         Tab::new(
             "overview",
@@ -91,6 +91,11 @@ pub fn HostPage() -> impl IntoView {
             "events",
             words.events,
             move || view! { <HostEvents env=env path=events.clone() /> },
+        ),
+        Tab::new(
+            "docker",
+            machines().docker_cli,
+            move || view! { <DockerCli path=docker.clone() /> },
         ),
     ];
     view! {

@@ -17,6 +17,7 @@ mod door;
 mod environment_settings;
 mod host;
 mod host_agent;
+mod host_docker;
 mod host_events;
 mod host_form;
 mod host_resources;
