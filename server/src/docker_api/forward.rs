@@ -151,7 +151,9 @@ pub(super) async fn send(
     if hide.is_some() {
         headers.remove(header::ACCEPT_ENCODING);
     }
-    headers.extend(sent.headers);
+    for (name, value) in sent.headers {
+        headers.insert(name, value);
+    }
     upgrade.ask(&mut headers);
     let right = Right { call, needs: row.needs };
     let body = match sent.body {
