@@ -102,7 +102,7 @@ async fn serve(call: Call, skip: usize, request: Request) -> Result<Response> {
     note(&call, row, &address);
     call.access.require(row.needs)?;
     if !call.access.may(Permission::HostTakeover) {
-        checks::plain_request(&call, row, &address, &request)?;
+        checks::plain_request(&call, row, &mut address, &request)?;
     }
     if row.action.is_some() {
         require_active(&call.app, call.access.id).await?;
