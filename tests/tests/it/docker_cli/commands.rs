@@ -157,9 +157,11 @@ async fn a_terminal_is_one() {
             use std::io::Write;
             let mut child = script.spawn().unwrap();
             let mut input = child.stdin.take().unwrap();
-            for line in
-                ["until stty size; do sleep 1; done\n", "echo typed $((40 + 2))\n", "exit 3\n"]
-            {
+            for line in [
+                "while [ -z \"$(stty size 2>/dev/null)\" ]; do sleep 1; done; stty size\n",
+                "echo typed $((40 + 2))\n",
+                "exit 3\n",
+            ] {
                 std::thread::sleep(std::time::Duration::from_millis(1000));
                 input.write_all(line.as_bytes()).unwrap();
             }
