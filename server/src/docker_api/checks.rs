@@ -4,10 +4,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
@@ -51,7 +48,7 @@ pub(super) fn plain_request(
     call: &Call,
     row: &Row,
     address: &mut Address,
-    request: &Request,
+    headers: &HeaderMap,
 ) -> Result<()> {
     let known = |name: &str| row.query.contains(&name);
     let unknown = address.query.iter().find(|(name, value)| !known(name) && !value.is_empty());
@@ -64,7 +61,7 @@ pub(super) fn plain_request(
     }
     address.query.retain(|(name, _)| known(name));
     // Engines take a form for parameters of the query.
-    let kinds = request.headers().get_all(header::CONTENT_TYPE);
+    let kinds = headers.get_all(header::CONTENT_TYPE);
     let form = kinds.iter().any(|kind| {
         kind.to_str().map_or(true, |kind| kind.to_ascii_lowercase().contains("form-urlencoded"))
     });
