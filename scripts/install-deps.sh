@@ -56,6 +56,9 @@ if [ "$purpose" != run ]; then
 	need chromium chromium
 	need chromedriver chromium-driver
 	need /bin/busybox busybox-static
+	need docker-compose docker-compose
+	need docker-registry docker-registry
+	need script bsdutils
 	need openssl openssl
 	need /usr/sbin/slapd slapd
 	need ldapmodify ldap-utils
@@ -67,7 +70,6 @@ if [ "$purpose" != run ]; then
 	need /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc fonts-noto-cjk
 fi
 if [ "$purpose" = bench ]; then
-	need docker-compose docker-compose
 	need wrk wrk
 fi
 if [ ${#packages[@]} -gt 0 ]; then

@@ -13,7 +13,7 @@ mod merge;
 mod model;
 mod read;
 mod scheduling;
-mod takeover;
+pub mod takeover;
 mod units;
 pub mod yaml;
 

@@ -127,6 +127,12 @@ impl Request {
         self
     }
 
+    /// Adds a body, for methods that seldom have one.
+    pub fn body(mut self, body: &impl Serialize) -> Self {
+        self.body = serde_json::to_string(body).ok();
+        self
+    }
+
     /// Refuses to overwrite what somebody else has changed since `version` was read.
     pub fn if_match(mut self, version: i64) -> Self {
         self.if_match = Some(version);

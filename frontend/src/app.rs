@@ -97,10 +97,25 @@ fn EngineRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("") view=leptos_router::components::Outlet>
             <Route path=path!("hosts") view=later!(Hosts) />
+            <Route path=path!("hosts/new") view=later!(AddHost) />
+            <Route path=path!("hosts/tokens") view=later!(RegistrationTokens) />
             <Route path=path!("hosts/:host_id") view=later!(HostPage) />
+            <SwarmRoutes />
             <Route path=path!("catalog") view=later!(CatalogPage) />
             <Route path=path!("catalog/:catalog_id/:template") view=later!(TemplatePage) />
             <Route path=path!("secrets") view=later!(SecretsPage) />
+        </ParentRoute>
+    }
+    .into_inner()
+}
+
+#[component(transparent)]
+fn SwarmRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
+    view! {
+        <ParentRoute path=path!("swarm") view=leptos_router::components::Outlet>
+            <Route path=path!("") view=later!(SwarmPage) />
+            <Route path=path!("nodes/:node_id") view=later!(SwarmNodePage) />
+            <Route path=path!("services/:service_id") view=later!(SwarmServicePage) />
         </ParentRoute>
     }
     .into_inner()

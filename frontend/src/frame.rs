@@ -1,6 +1,7 @@
 //! What is around every page: navigation, the environment switcher, the account menu, the banner
 //! that says when the page is not live.
 
+use drover_api::ClusterKind;
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::{
     NavigateOptions,
@@ -141,10 +142,12 @@ fn Navigation(open: RwSignal<bool>) -> impl IntoView {
     let words = &t().frame;
     let session = use_session();
     let environments = use_environments();
-    // Only the id: a change of the environment's data need not draw all links anew.
-    let shown = Memo::new(move |_| environments.shown().map(|environment| environment.id));
+    // Only what the links are made of: other changes of its data need not draw them anew.
+    let shown = Memo::new(move |_| {
+        environments.shown().map(|environment| (environment.id, environment.cluster_kind))
+    });
     let here = move || {
-        let id = shown.get()?;
+        let (id, kind) = shown.get()?;
         let link = |glyph, rest: &'static str, label| {
             view! { <NavLink glyph=glyph href=environment::path(id, rest) label=label exact=rest.is_empty() /> }
         };
@@ -155,6 +158,7 @@ fn Navigation(open: RwSignal<bool>) -> impl IntoView {
                 {link(Glyph::Container, "containers", words.containers)}
                 {link(Glyph::Catalog, "catalog", words.catalog)}
                 {link(Glyph::Host, "hosts", words.hosts)}
+                {(kind == ClusterKind::Swarm).then(|| link(Glyph::Swarm, "swarm", words.swarm))}
                 {link(Glyph::Lock, "secrets", words.secrets)}
                 {link(Glyph::Users, "members", words.members)}
                 {link(Glyph::Operation, "operations", words.operations)}

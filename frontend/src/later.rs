@@ -30,8 +30,9 @@ macro_rules! groups {
 groups! {
     environment: OverviewPage, Stacks, StackPage, ServicePage, Containers, ContainerPage, Hosts,
         HostPage, Operations, OperationPage;
-    apps: NewStack, UpgradePage, CatalogPage, TemplatePage, SecretsPage, Members,
+    apps: AddHost, RegistrationTokens, NewStack, UpgradePage, CatalogPage, TemplatePage, SecretsPage, Members,
         EnvironmentSettings;
+    swarm: SwarmPage, SwarmNodePage, SwarmServicePage;
     administration: Profile, Password, ApiKeys, Users, Providers, NewProvider, ProviderPage,
         EnvironmentsPage, Catalogs, AuditLog, Settings;
 }

@@ -300,5 +300,10 @@ pub fn operation_name(kind: OperationKind) -> &'static str {
         OperationKind::Drain => words.drain,
         OperationKind::Pull => words.pull,
         OperationKind::RemoveEnvironment => words.remove_environment,
+        OperationKind::CreateSwarm => words.create_swarm,
+        OperationKind::JoinSwarm => words.join_swarm,
+        OperationKind::LeaveSwarm => words.leave_swarm,
+        OperationKind::RemoveSwarm => words.remove_swarm,
+        OperationKind::ForceNewCluster => words.force_new_cluster,
     }
 }

@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    compression::CompressionLayer,
+    compression::{CompressionLayer, DefaultPredicate, Predicate},
     request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
     trace::TraceLayer,
 };
@@ -29,7 +29,7 @@ use crate::{
     agents, audit, auth, catalog,
     clusters::{self, cattle::Cattle},
     config::Settings,
-    environments,
+    docker_api, environments,
     error::{Error, Result},
     events::{self, Bus},
     extract,
@@ -193,6 +193,7 @@ pub fn api_router() -> OpenApiRouter<App> {
         .merge(secrets::router())
         .merge(catalog::router())
         .merge(scim::router())
+        .merge(docker_api::router())
 }
 
 /// The whole service.
@@ -207,6 +208,7 @@ pub fn router(app: App) -> Router {
         .with_expiry(Expiry::OnInactivity(idle));
     api.merge(web::router())
         .merge(agents::web_router())
+        .merge(docker_api::proxy_router())
         .route_layer(middleware::from_fn_with_state(app.clone(), access::enforce))
         .fallback(|| async { Error::not_found("page") })
         .method_not_allowed_fallback(|| async {
@@ -222,7 +224,10 @@ pub fn router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
         .layer(middleware::from_fn(name_request))
         // Outside of what rewrites bodies.
-        .layer(CompressionLayer::new())
+        .layer(
+            CompressionLayer::new()
+                .compress_when(DefaultPredicate::new().and(docker_api::IsNotRaw)),
+        )
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(NewRequestId))

@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod clusters;
 pub mod config;
 pub mod database;
+pub mod docker_api;
 pub mod environments;
 pub mod error;
 pub mod events;

@@ -117,6 +117,21 @@ pub fn CopyLine(
     }
 }
 
+/// A command to paste, of one or several lines, with a copy button.
+#[component]
+pub fn CommandBlock(
+    /// The command.
+    #[prop(into)]
+    text: Signal<String>,
+) -> impl IntoView {
+    view! {
+        <div class="command">
+            <pre class="code" tabindex="0">{text}</pre>
+            <CopyButton text=text />
+        </div>
+    }
+}
+
 /// Names and values, side by side. Each value is a view.
 ///
 /// `view! { <KeyValues rows=vec![(t().common.name, view! { {name} }.into_any())] /> }`
@@ -130,6 +145,43 @@ pub fn KeyValues(
         .map(|(name, value)| view! { <dt>{name}</dt> <dd>{value}</dd> })
         .collect_view();
     view! { <dl class="kv">{rows}</dl> }
+}
+
+/// Why something is as it is. Where that is said for several hosts (`No host fits. a: why; b: why.`),
+/// each has a line.
+#[component]
+pub fn Reason(
+    /// In the server's words.
+    #[prop(into)]
+    text: String,
+) -> impl IntoView {
+    let (head, lines) = reason_lines(&text);
+    let lines = lines
+        .into_iter()
+        .map(|(name, why)| view! { <li><span class="strong break">{name}</span> ": " {why}</li> })
+        .collect_view();
+    view! {
+        <div class="reason small">
+            <div>{head}</div>
+            <ul class="reasons">{lines}</ul>
+        </div>
+    }
+    .into_any()
+}
+
+/// What is said at first, and each `name: why` of a list after it.
+fn reason_lines(text: &str) -> (String, Vec<(String, String)>) {
+    let Some((head, list)) = text.split_once(". ") else { return (text.to_owned(), Vec::new()) };
+    let lines: Option<Vec<_>> = list
+        .trim_end_matches('.')
+        .split("; ")
+        .map(|part| part.split_once(": ").map(|(name, why)| (name.to_owned(), why.to_owned())))
+        .collect();
+    // Names of hosts have no spaces of a sentence in them.
+    match lines.filter(|lines| lines.iter().all(|(name, _)| !name.contains(". "))) {
+        Some(lines) => (format!("{head}."), lines),
+        None => (text.to_owned(), Vec::new()),
+    }
 }
 
 /// HTML that the server has sanitised: rendered Markdown. Nothing else may be given to it.
@@ -198,5 +250,22 @@ fn use_tone(part: f64) -> Tone {
         part if part > 0.9 => Tone::Bad,
         part if part > 0.75 => Tone::Warn,
         _ => Tone::Accent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reason_lines;
+
+    #[test]
+    fn a_reason_has_a_line_for_each_host() {
+        let (head, lines) =
+            reason_lines("No host fits. a: port 80 is already taken; b: it has no room.");
+        assert_eq!(head, "No host fits.");
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[1], ("b".to_owned(), "it has no room".to_owned()));
+        for plain in ["The image is not there.", "It ended. Look at its log.", ""] {
+            assert_eq!(reason_lines(plain), (plain.to_owned(), Vec::new()));
+        }
     }
 }

@@ -11,6 +11,7 @@ texts! {
         stacks: "Stacks", "应用栈";
         containers: "Containers", "容器";
         catalog: "Catalog", "应用目录";
+        swarm: "Swarm", "Swarm";
         hosts: "Hosts", "主机";
         secrets: "Secrets & registries", "机密与镜像仓库";
         members: "Members", "成员";

@@ -41,11 +41,13 @@ mod engine;
 mod environment;
 mod frame;
 mod hosts;
+mod machines;
 mod operations;
 mod overview;
 mod secrets;
 mod sign_in;
 mod states;
+mod swarm;
 
 /// All texts of one language.
 #[derive(Debug)]
@@ -152,6 +154,31 @@ static ZH: Texts = Texts {
     operations: operations::Operations::ZH,
     sign_in: sign_in::SignIn::ZH,
 };
+
+/// The texts of a group of pages whose code is fetched later, which bring them along.
+macro_rules! of_its_own {
+    ($(#[$meta:meta])* $name:ident: $texts:ty) => {
+        $(#[$meta])*
+        pub fn $name() -> &'static $texts {
+            static EN: $texts = <$texts>::EN;
+            static ZH: $texts = <$texts>::ZH;
+            match language() {
+                Language::English => &EN,
+                Language::Chinese => &ZH,
+            }
+        }
+    };
+}
+
+of_its_own! {
+    /// Adding hosts, their agents, what their machines do.
+    machines: machines::Machines
+}
+of_its_own! {
+    /// Swarms.
+    swarm: swarm::Swarm
+}
+pub use swarm::Swarm as SwarmTexts;
 
 /// A language that the app speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -312,6 +339,8 @@ mod tests {
             ("overview", overview::Overview::PAIRS),
             ("operations", operations::Operations::PAIRS),
             ("sign_in", sign_in::SignIn::PAIRS),
+            ("machines", machines::Machines::PAIRS),
+            ("swarm", swarm::Swarm::PAIRS),
         ] {
             for (key, en, zh) in pairs {
                 assert!(!en.is_empty() && !zh.is_empty(), "{area}.{key} is empty");

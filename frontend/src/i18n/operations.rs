@@ -20,6 +20,11 @@ texts! {
         service: "Service", "服务";
         host: "Host", "主机";
         any_state: "Any state", "所有状态";
+        create_swarm: "Make swarm", "创建 Swarm";
+        join_swarm: "Join swarm", "加入 Swarm";
+        leave_swarm: "Leave swarm", "离开 Swarm";
+        remove_swarm: "Dissolve swarm", "解散 Swarm";
+        force_new_cluster: "Force new cluster", "强制新建集群";
         install: "Install", "安装";
         upgrade: "Upgrade", "升级";
         rollback: "Roll back", "回滚";

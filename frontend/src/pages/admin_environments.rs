@@ -1,13 +1,21 @@
-use drover_api::{CreateEnvironment, Environment, Topic};
+use drover_api::{ClusterKind, CreateEnvironment, Environment, Topic};
 use leptos::prelude::*;
 
 use crate::{
     api,
     components::*,
     environment::{path, use_environments},
-    i18n::{fill, t},
+    i18n::{fill, machines, t},
     icons::Glyph,
 };
+
+/// What schedules an environment's containers, in words.
+fn cluster_name(kind: ClusterKind) -> &'static str {
+    match kind {
+        ClusterKind::Cattle => t().admin.cluster_cattle,
+        ClusterKind::Swarm => machines().cluster_swarm,
+    }
+}
 
 /// All environments.
 #[component]
@@ -29,7 +37,7 @@ pub fn EnvironmentsPage() -> impl IntoView {
             })
             .grow(2),
         )
-        .column(Column::new("cluster_kind", words.cluster, |_: &Environment| words.cluster_cattle).width(11.0))
+        .column(Column::new("cluster_kind", words.cluster, |env: &Environment| cluster_name(env.cluster_kind)).width(11.0))
         .column(
             Column::new("state", t().common.state, |env: &Environment| view! { <StatePill state=env.state /> })
                 .sort()
@@ -70,7 +78,7 @@ pub fn EnvironmentsPage() -> impl IntoView {
             }
         >
             <Table spec=table label=words.environments />
-            <Dialog open=open title=words.new_environment>
+            <Dialog open=open title=words.new_environment wide=true>
                 <NewEnvironment open=open reload=reload />
             </Dialog>
         </Page>
@@ -83,10 +91,20 @@ fn NewEnvironment(open: RwSignal<bool>, reload: Trigger) -> impl IntoView {
     let environments = use_environments();
     let form = Form::new();
     let (name, description) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
+    let cluster = RwSignal::new(ClusterKind::Cattle.as_str().to_owned());
+    let clusters = ClusterKind::ALL.map(|kind| {
+        let words = machines();
+        let (name, text) = match kind {
+            ClusterKind::Cattle => (words.cluster_cattle, words.cluster_cattle_text),
+            ClusterKind::Swarm => (words.cluster_swarm, words.cluster_swarm_text),
+        };
+        (kind.as_str().to_owned(), name.to_owned(), text.to_owned())
+    });
     let submit = move |()| {
         let input = CreateEnvironment {
             name: name.get_untracked(),
             description: description.get_untracked(),
+            cluster_kind: ClusterKind::parse(&cluster.get_untracked()).unwrap_or_default(),
         };
         form.submit(
             move || async move { api::post("environments", &input).json::<Environment>().await },
@@ -118,8 +136,10 @@ fn NewEnvironment(open: RwSignal<bool>, reload: Trigger) -> impl IntoView {
                 label=t().common.description
                 value=description
                 optional=true
-                rows=3
+                rows=2
             />
+            <Choices label=machines().cluster value=cluster options=clusters.into() />
+            <p class="field-help">{machines().cluster_stays}</p>
             <FormActions form=form label=t().common.create on_cancel=move |()| open.set(false) />
         </FormView>
     }

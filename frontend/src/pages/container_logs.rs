@@ -1,6 +1,6 @@
-//! A container's log, live.
+//! A container's log, live; a swarm service's too.
 
-use drover_api::{LogLine, LogMessage, LogStream};
+use drover_api::{LogLine, LogMessage, LogStream, ServiceLogLine, ServiceLogMessage};
 use futures_util::StreamExt;
 use gloo_net::websocket::{Message, futures::WebSocket};
 use gloo_timers::future::TimeoutFuture;
@@ -47,6 +47,9 @@ pub(super) fn Logs(
     #[prop(into)] name: Signal<String>,
     /// Whether the container runs: when it runs again, so does the log.
     running: Signal<bool>,
+    /// Of a swarm's service: each line says which task wrote it.
+    #[prop(optional)]
+    service: bool,
 ) -> impl IntoView {
     let words = &t().engine;
     let lines = Lines { lines: RwSignal::new(Vec::new()), next: StoredValue::new(0) };
@@ -55,7 +58,7 @@ pub(super) fn Logs(
     let stamps = RwSignal::new(false);
     let follow = RwSignal::new(true);
     let view_port = NodeRef::<leptos::html::Div>::new();
-    while_mounted(read(path.clone(), lines, note, running));
+    while_mounted(read(path.clone(), lines, note, running, service));
     Effect::new(move || {
         lines.lines.track();
         if follow.get()
@@ -100,9 +103,11 @@ pub(super) fn Logs(
             <SearchBox label=words.log_search value=search />
             <Switch label=words.timestamps checked=stamps />
             <Switch label=words.follow checked=follow />
-            <a class="btn btn-secondary" rel="external" href=download download=move || format!("{}.log", name.get())>
-                {t().common.download}
-            </a>
+            {(!service).then(|| view! {
+                <a class="btn btn-secondary" rel="external" href=download download=move || format!("{}.log", name.get())>
+                    {t().common.download}
+                </a>
+            })}
             <Button label=t().common.clear icon=Glyph::Close on_click=move |_| lines.lines.set(Vec::new()) />
         </div>
         <div class="log" node_ref=view_port role="log" aria-label=words.logs tabindex="0" on:scroll=scrolled>
@@ -117,7 +122,13 @@ pub(super) fn Logs(
 }
 
 /// Reads until the page is left; goes on from the last line when the connection was lost.
-async fn read(path: String, lines: Lines, note: RwSignal<Option<String>>, running: Signal<bool>) {
+async fn read(
+    path: String,
+    lines: Lines,
+    note: RwSignal<Option<String>>,
+    running: Signal<bool>,
+    service: bool,
+) {
     let words = &t().engine;
     let mut wait = 500;
     loop {
@@ -130,7 +141,8 @@ async fn read(path: String, lines: Lines, note: RwSignal<Option<String>>, runnin
         if let Ok(mut socket) = WebSocket::open(&address) {
             while let Some(Ok(Message::Text(text))) = socket.next().await {
                 wait = 500;
-                match crate::api::read(&text) {
+                let message = if service { of_service(&text) } else { crate::api::read(&text) };
+                match message {
                     Ok(LogMessage::Lines { lines: new }) => {
                         note.set(None);
                         lines.add(new);
@@ -155,6 +167,24 @@ async fn read(path: String, lines: Lines, note: RwSignal<Option<String>>, runnin
         TimeoutFuture::new(wait).await;
         wait = (wait * 2).min(10_000);
     }
+}
+
+/// A message of a service's log, as one of a container's: with the task's name before each line.
+fn of_service(text: &str) -> serde_json::Result<LogMessage> {
+    Ok(match crate::api::read(text)? {
+        ServiceLogMessage::Lines { lines } => {
+            LogMessage::Lines { lines: lines.into_iter().map(with_task).collect() }
+        }
+        ServiceLogMessage::End { reason } => LogMessage::End { reason },
+    })
+}
+
+fn with_task(line: ServiceLogLine) -> LogLine {
+    let ServiceLogLine { at, stream, text, task_id, task_name } = line;
+    let name = task_name.or(task_id).unwrap_or_default();
+    // One of six colours, the same for all lines of a task.
+    let colour = 31 + name.bytes().map(u32::from).sum::<u32>() % 6;
+    LogLine { at, stream, text: format!("\u{1b}[{colour}m{name}\u{1b}[0m  {text}") }
 }
 
 fn log_line(line: &LogLine, wanted: &str, stamps: RwSignal<bool>) -> AnyView {

@@ -1,4 +1,7 @@
-use drover_api::{Environment, EnvironmentState, List, Permission, UpdateEnvironment};
+use drover_api::{
+    ClusterKind, CrossHostNetwork, CrossHostNetworkState, CrossHostNetworkStatus, Environment,
+    EnvironmentState, List, Permission, SchedulingStrategy, UpdateEnvironment, UpdateScheduling,
+};
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::{NavigateOptions, hooks::use_navigate};
 use serde_json::Value;
@@ -8,7 +11,7 @@ use crate::{
     api,
     components::*,
     environment::{Env, use_env, use_environments},
-    i18n::{fill, plural, t},
+    i18n::{fill, machines, plural, t},
     remote::Remote,
     states::Tone,
 };
@@ -48,6 +51,16 @@ fn Editable(env: Env) -> impl IntoView {
                     }}
                 </Loaded>
             </Card>
+            {move || {
+                let cattle = env.get().is_some_and(|env| env.cluster_kind == ClusterKind::Cattle);
+                cattle.then(|| view! {
+                    <Card title=machines().scheduling>
+                        <Loaded remote=remote let:environment>
+                            {move || view! { <Schedule environment=environment.get() on_saved=move |()| refresh() /> }}
+                        </Loaded>
+                    </Card>
+                })
+            }}
             <Card title=words.danger danger=true>
                 <div class="stack">
                     {move || switch(env, state.get() == Some(EnvironmentState::Inactive), refresh)} <hr />
@@ -98,6 +111,126 @@ fn General(environment: Environment, #[prop(into)] on_saved: Callback<()>) -> im
             <FormActions form=form label=t().common.save />
         </FormView>
     }
+}
+
+/// Where containers go, when a host counts as gone, and the network across hosts.
+#[component]
+fn Schedule(environment: Environment, #[prop(into)] on_saved: Callback<()>) -> impl IntoView {
+    let words = machines();
+    let form = Form::new();
+    let (id, version) = (environment.id, environment.version);
+    let now = environment.scheduling;
+    let strategy = RwSignal::new(match now.strategy {
+        SchedulingStrategy::Spread => "spread".to_owned(),
+        SchedulingStrategy::Pack => "pack".to_owned(),
+    });
+    let network = RwSignal::new(match now.cross_host_network {
+        CrossHostNetwork::Off => "off".to_owned(),
+        CrossHostNetwork::On => "on".to_owned(),
+        CrossHostNetwork::Encrypted => "encrypted".to_owned(),
+    });
+    let gone = RwSignal::new(now.host_gone_after_seconds.to_string());
+    let options = |options: &[(&str, &str, &str)]| {
+        let owned =
+            options.iter().map(|(a, b, c)| (str::to_owned(a), str::to_owned(b), str::to_owned(c)));
+        owned.collect::<Vec<_>>()
+    };
+    let strategies = options(&[
+        ("spread", words.spread, words.spread_text),
+        ("pack", words.pack, words.pack_text),
+    ]);
+    let networks = options(&[
+        ("on", words.cross_on, words.cross_on_text),
+        ("encrypted", words.cross_encrypted, words.cross_encrypted_text),
+        ("off", words.cross_off, words.cross_off_text),
+    ]);
+    let submit = move |()| {
+        let seconds = gone.get_untracked().trim().parse().ok();
+        let Some(seconds) = seconds.filter(|seconds| (30..=86_400).contains(seconds)) else {
+            return form.fail_field("scheduling.host_gone_after_seconds", words.gone_after_bad);
+        };
+        let scheduling = UpdateScheduling {
+            strategy: Some(match strategy.get_untracked().as_str() {
+                "pack" => SchedulingStrategy::Pack,
+                _ => SchedulingStrategy::Spread,
+            }),
+            host_gone_after_seconds: Some(seconds),
+            cross_host_network: Some(match network.get_untracked().as_str() {
+                "off" => CrossHostNetwork::Off,
+                "encrypted" => CrossHostNetwork::Encrypted,
+                _ => CrossHostNetwork::On,
+            }),
+        };
+        let input = UpdateEnvironment { scheduling: Some(scheduling), ..Default::default() };
+        let request = api::patch(format!("environments/{id}"), &input).if_match(version);
+        form.submit(
+            move || request.done(),
+            move |()| {
+                use_toasts().success(t().environment.saved);
+                on_saved.run(());
+            },
+        );
+    };
+    view! {
+        <FormView form=form on_submit=submit>
+            <Choices label=words.strategy value=strategy options=strategies />
+            <TextField
+                form=form
+                name="scheduling.host_gone_after_seconds"
+                label=words.gone_after
+                value=gone
+                kind="number"
+                unit=words.seconds
+                help=words.gone_after_help
+            />
+            <Choices label=words.cross value=network options=networks />
+            {environment.cross_host_network.map(across)}
+            <FormActions form=form label=t().common.save />
+        </FormView>
+    }
+}
+
+/// How the network across hosts stands, and each host in it.
+fn across(status: CrossHostNetworkStatus) -> AnyView {
+    let words = machines();
+    let (tone, text) = match status.state {
+        CrossHostNetworkState::Off => (Tone::Info, words.cross_state_off),
+        CrossHostNetworkState::OneHost => (Tone::Info, words.cross_state_one),
+        CrossHostNetworkState::Joining => (Tone::Info, words.cross_state_joining),
+        CrossHostNetworkState::Ready => (Tone::Ok, words.cross_state_ready),
+        CrossHostNetworkState::Partial => (Tone::Warn, words.cross_state_partial),
+        CrossHostNetworkState::Unavailable => (Tone::Bad, words.cross_state_unavailable),
+    };
+    let hosts = status
+        .hosts
+        .into_iter()
+        .map(|host| {
+            let (label, tone) = match host.joined {
+                true => (words.joined, Tone::Ok),
+                false => (words.not_joined, Tone::Warn),
+            };
+            let under = host.reason.or(host.address).unwrap_or_default();
+            view! {
+                <li>
+                    <span class="two grow">
+                        <span class="strong truncate">{host.name}</span>
+                        <span class="break">{under}</span>
+                    </span>
+                    <Badge label=label tone=tone />
+                </li>
+            }
+        })
+        .collect_view();
+    view! {
+        <div class="stack-s">
+            <Notice tone=tone>
+                <div class="strong">{text}</div>
+                {status.reason.map(|reason| view! { <div class="small">{reason}</div> })}
+            </Notice>
+            <ul class="line-list">{hosts}</ul>
+        </div>
+    }
+    .into_any()
 }
 
 /// A line of the danger zone: what it does, and its button.

@@ -1,14 +1,16 @@
 //! A host's page: what it is, what is in use on it, and what is there.
 
 use drover_api::{
-    Host, HostFacts, HostMode, HostUsageHistory, Permission, PruneKind, RemovedHost, Topic,
-    UpdateHost,
+    Host, HostFacts, HostMode, HostUsage, HostUsageHistory, Permission, PruneKind, RemovedHost,
+    Topic, UpdateHost,
 };
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::hooks::{use_navigate, use_params_map};
 
 use super::{
     containers::container_table,
+    host_agent::{AgentCard, clone_warning},
+    host_docker::DockerCli,
     host_events::HostEvents,
     host_form::HostForm,
     host_resources::{Images, Networks, Prune, Volumes},
@@ -19,7 +21,7 @@ use crate::{
     components::*,
     environment::{Env, use_env},
     format,
-    i18n::{fill, t},
+    i18n::{fill, machines, plural, t},
     icons::{Glyph, Icon},
     remote::Remote,
     states::Tone,
@@ -53,13 +55,12 @@ pub fn HostPage() -> impl IntoView {
             })
         }
     };
-    let (now, prune, images, volumes, networks, events) =
-        (path.clone(), path.clone(), path.clone(), path.clone(), path.clone(), path.clone());
+    let [now, prune, images, volumes, networks, events, docker] = [(); 7].map(|()| path.clone());
     let tabs = vec![
         Tab::new(
             "overview",
             t().hosts.overview,
-            move || view! { <Now path=now.clone() host=host /> },
+            move || view! { <Now env=env path=now.clone() host=host editing=editing /> },
         ),
         Tab::new("containers", words.containers, move || {
             let id = id.clone();
@@ -91,6 +92,11 @@ pub fn HostPage() -> impl IntoView {
             words.events,
             move || view! { <HostEvents env=env path=events.clone() /> },
         ),
+        Tab::new(
+            "docker",
+            machines().docker_cli,
+            move || view! { <DockerCli path=docker.clone() /> },
+        ),
     ];
     view! {
         <Page
@@ -112,14 +118,14 @@ pub fn HostPage() -> impl IntoView {
 
 /// What the host is and what is in use on it.
 #[component]
-fn Now(path: String, host: Remote<Host>) -> impl IntoView {
-    let words = &t().engine;
-    let history = History::<2>::new(400);
+fn Now(env: Env, path: String, host: Remote<Host>, editing: RwSignal<bool>) -> impl IntoView {
+    let history = History::<9>::new(400);
+    let usage_path = format!("{path}/usage");
     spawn_local(async move {
         // Without it the charts begin empty.
-        if let Ok(past) = api::get(format!("{path}/usage")).json::<HostUsageHistory>().await {
+        if let Ok(past) = api::get(usage_path).json::<HostUsageHistory>().await {
             for usage in past.items {
-                history.push(usage.at.unix_ms() as f64, [usage.cpu, usage.memory as f64]);
+                history.push(usage.at.unix_ms() as f64, figures(&usage));
             }
         }
     });
@@ -131,38 +137,112 @@ fn Now(path: String, host: Remote<Host>) -> impl IntoView {
         let at = usage.at.unix_ms() as f64;
         if at > last.get_value() {
             last.set_value(at);
-            history.push(at, [usage.cpu, usage.memory as f64]);
+            history.push(at, figures(&usage));
         }
     });
-    let chart = move |label: &'static str, line: usize, words: fn(f64) -> String| {
-        let series = Signal::derive(move || vec![Series::new(label, history.line(line))]);
-        view! { <Chart label=label series=series words=words binary=line == 1 height=150.0 /> }
-    };
+    let by_agent =
+        Memo::new(move |_| host.with(|host| host.is_some_and(|host| host.agent.is_some())));
     view! {
-        <Loaded remote=host lines=3 let:host>
-            {move || {
-                let host = host.get();
-                match host.facts.clone() {
-                    Some(known) => facts(&host, known),
-                    None => view! { <Notice>{host.reason.unwrap_or_else(|| t().hosts.not_connected.to_owned())}</Notice> }.into_any(),
+        <Loaded remote=host lines=3 let:host_now>
+            {let path = path.clone(); move || {
+                let now = host_now.get();
+                view! {
+                    {standing(&now)}
+                    {now.agent.as_ref().and_then(clone_warning)}
+                    {match now.facts.clone() {
+                        Some(known) => facts(env, &now, known, editing),
+                        None => view! { <Notice>{now.reason.clone().unwrap_or_else(|| t().hosts.not_connected.to_owned())}</Notice> }.into_any(),
+                    }}
+                    {now.agent.clone().map(|agent| view! { <AgentCard env=env path=path.clone() host=host agent=agent /> })}
                 }
             }}
         </Loaded>
-        <div class="grid-2">
-            <Card title=words.cpus>{chart(words.cpus, 0, format::cores)}</Card>
-            <Card title=words.memory>{chart(words.memory, 1, format::bytes)}</Card>
-        </div>
+        {move || charts(history, by_agent.get())}
     }
 }
 
-fn facts(host: &Host, known: HostFacts) -> AnyView {
+/// CPU and memory of containers; of the machine: CPU, memory, disk, received, sent, load.
+fn figures(usage: &HostUsage) -> [f64; 9] {
+    let [mut cpu, mut memory, mut disk, mut received, mut sent] = [0.0; 5];
+    let mut load = [0.0; 2];
+    if let Some(machine) = &usage.machine {
+        (cpu, memory, disk) = (machine.cpu, machine.memory as f64, machine.disk as f64);
+        (received, sent) = (machine.received, machine.sent);
+        load = [machine.load[0], machine.load[2]];
+    }
+    [usage.cpu, usage.memory as f64, cpu, memory, disk, received, sent, load[0], load[1]]
+}
+
+/// Which lines a chart has.
+type Lines = &'static [(fn() -> &'static str, usize)];
+
+const CPU: Lines = &[(|| machines().machine, 2), (|| machines().of_containers, 0)];
+const MEMORY: Lines = &[(|| machines().machine, 3), (|| machines().of_containers, 1)];
+const NETWORK: Lines = &[(|| t().engine.received, 5), (|| t().engine.sent, 6)];
+const LOAD: Lines = &[(|| machines().load_1, 7), (|| machines().load_15, 8)];
+
+fn charts(history: History<9>, by_agent: bool) -> AnyView {
+    let words = &t().engine;
+    let chart = move |title: &'static str, lines: Lines, put: fn(f64) -> String, binary: bool| {
+        let series = Signal::derive(move || {
+            lines.iter().map(|(name, line)| Series::new(name(), history.line(*line))).collect()
+        });
+        view! {
+            <Card title=title>
+                <Chart label=title series=series words=put binary=binary height=150.0 />
+            </Card>
+        }
+        .into_any()
+    };
+    let figure: fn(f64) -> String = |value| format!("{value:.2}");
+    if !by_agent {
+        return view! {
+            <div class="grid-2">
+                {chart(words.cpus, &[(|| t().engine.cpus, 0)], format::cores, false)}
+                {chart(words.memory, &[(|| t().engine.memory, 1)], format::bytes, true)}
+            </div>
+        }
+        .into_any();
+    }
+    view! {
+        <div class="grid-2">
+            {chart(words.cpus, CPU, format::cores, false)}
+            {chart(words.memory, MEMORY, format::bytes, true)}
+            {chart(machines().network, NETWORK, format::rate, true)}
+            {chart(machines().load, LOAD, figure, false)}
+        </div>
+    }
+    .into_any()
+}
+
+/// Where it stands, where that is not simply active.
+fn standing(host: &Host) -> Option<AnyView> {
+    let words = machines();
+    let left = host.containers.running + host.containers.paused;
+    let (tone, text) = match host.mode {
+        HostMode::Active => return None,
+        HostMode::Inactive => (Tone::Info, words.is_inactive.to_owned()),
+        HostMode::Draining if left == 0 => (Tone::Ok, words.drained.to_owned()),
+        HostMode::Draining => (Tone::Warn, plural(left.into(), words.draining)),
+    };
+    Some(view! { <Notice tone=tone>{text}</Notice> }.into_any())
+}
+
+fn facts(env: Env, host: &Host, known: HostFacts, editing: RwSignal<bool>) -> AnyView {
     let words = &t().engine;
     let usage = host.usage.clone();
-    let cpu = usage.as_ref().map_or(0.0, |usage| usage.cpu);
-    let memory = usage.as_ref().map_or(0.0, |usage| usage.memory as f64);
+    let machine = usage.as_ref().and_then(|usage| usage.machine.clone());
+    let (cpu, memory) = super::hosts::in_use(host).unwrap_or_default();
     let disk = usage.and_then(|usage| usage.disk);
     let labels: Vec<_> = host.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let mut rows = vec![
+    let labels = match labels.is_empty() {
+        true => view! { <span class="faint">{machines().no_labels}</span> }.into_any(),
+        false => view! { <Tags labels=labels /> }.into_any(),
+    };
+    let edit = env.may(Permission::ManageHosts).then(|| {
+        view! { <IconButton glyph=Glyph::Edit small=true label=machines().edit_labels on_click=move |_| editing.set(true) /> }
+    });
+    let rows = vec![
         (words.address, view! { <span class="mono break">{endpoint(host)}</span> }.into_any()),
         (
             words.engine,
@@ -179,10 +259,8 @@ fn facts(host: &Host, known: HostFacts) -> AnyView {
             view! { <span class="mono break">{known.data_root}</span> }.into_any(),
         ),
         (words.last_contact, view! { <TimeAgoOr at=host.last_contact_at /> }.into_any()),
+        (t().common.labels, view! { <span class="row-wrap">{labels} {edit}</span> }.into_any()),
     ];
-    if !labels.is_empty() {
-        rows.push((t().common.labels, view! { <Tags labels=labels /> }.into_any()));
-    }
     let warnings = (!known.warnings.is_empty()).then(|| {
         let lines = known.warnings.into_iter().map(|line| view! { <li>{line}</li> }).collect_view();
         view! {
@@ -192,6 +270,20 @@ fn facts(host: &Host, known: HostFacts) -> AnyView {
             </Notice>
         }
     });
+    let disk = match machine {
+        Some(machine) => view! {
+            <Meter label=machines().disk used=machine.disk as f64 total=machine.disk_total as f64 words=format::bytes />
+        }
+        .into_any(),
+        None => disk
+            .map(|disk| view! {
+                <div class="meter">
+                    <span class="muted">{words.disk}</span>
+                    <span class="nums">{format::bytes(disk as f64)}</span>
+                </div>
+            })
+            .into_any(),
+    };
     view! {
         {warnings}
         <div class="grid-2">
@@ -199,12 +291,7 @@ fn facts(host: &Host, known: HostFacts) -> AnyView {
             <Card>
                 <Meter label=words.cpus used=cpu total=f64::from(known.cpus) words=format::cores />
                 <Meter label=words.memory used=memory total=known.memory as f64 words=format::bytes />
-                {disk.map(|disk| view! {
-                    <div class="meter">
-                        <span class="muted">{words.disk}</span>
-                        <span class="nums">{format::bytes(disk as f64)}</span>
-                    </div>
-                })}
+                {disk}
             </Card>
         </div>
     }
@@ -230,18 +317,15 @@ fn host_actions(
         Ok(())
     };
     let mut items = vec![MenuItem::action(Glyph::Edit, words.edit_host, move || editing.set(true))];
-    if now.mode != HostMode::Active {
-        let path = path.to_owned();
-        items.push(MenuItem::action(Glyph::Play, words.activate, move || {
-            let path = path.clone();
-            spawn_local(async move {
-                if let Err(error) = set(path, HostMode::Active).await {
-                    use_toasts().error(&error);
-                }
-            });
-        }));
-    }
     let asks = [
+        (
+            now.mode != HostMode::Active,
+            Glyph::Play,
+            words.activate,
+            machines().activate_title,
+            machines().activate_text,
+            HostMode::Active,
+        ),
         (
             now.mode == HostMode::Active,
             Glyph::Drain,

@@ -9,7 +9,6 @@ use crate::{
     environment::Env,
     i18n::t,
     icons::{Glyph, Icon},
-    session::use_session,
     states::Tone,
 };
 
@@ -27,13 +26,13 @@ struct Fields {
 }
 
 impl Fields {
-    fn of(host: Option<&Host>) -> Self {
+    fn of(host: Option<&Host>, kind: &str) -> Self {
         let empty = || RwSignal::new(String::new());
         let (kind, socket, address) = match host.map(|host| &host.endpoint) {
             Some(Endpoint::Socket { path }) => ("socket", path.clone(), String::new()),
             Some(Endpoint::Tcp { address }) => ("tcp", String::new(), address.clone()),
             Some(Endpoint::Agent) => ("agent", String::new(), String::new()),
-            None => ("tcp", "/var/run/docker.sock".to_owned(), String::new()),
+            None => (kind, "/var/run/docker.sock".to_owned(), String::new()),
         };
         Self {
             name: RwSignal::new(host.map(|host| host.name.clone()).unwrap_or_default()),
@@ -52,6 +51,10 @@ impl Fields {
 
     fn is_tcp(self) -> bool {
         self.kind.get() == "tcp"
+    }
+
+    fn is_agent(self) -> bool {
+        self.kind.get() == "agent"
     }
 
     fn endpoint(self) -> Endpoint {
@@ -90,6 +93,9 @@ pub(super) fn HostForm(
     /// The host to change; absent: a new one.
     #[prop(default = None)]
     host: Option<Host>,
+    /// How a new one is reached: `tcp` or `socket`.
+    #[prop(default = "tcp")]
+    kind: &'static str,
     open: RwSignal<bool>,
     /// Called when it is saved.
     #[prop(into)]
@@ -97,7 +103,7 @@ pub(super) fn HostForm(
 ) -> impl IntoView {
     let words = &t().engine;
     let form = Form::new();
-    let fields = Fields::of(host.as_ref());
+    let fields = Fields::of(host.as_ref(), kind);
     let known = host.as_ref().map(|host| (host.id, host.version, host.endpoint.clone()));
     let editing = known.is_some();
     let submit = move |()| {
@@ -129,11 +135,6 @@ pub(super) fn HostForm(
             }
         }
     };
-    let tcp = ("tcp".to_owned(), words.by_tcp.to_owned(), words.by_tcp_text.to_owned());
-    let socket = ("socket".to_owned(), words.by_socket.to_owned(), words.by_socket_text.to_owned());
-    // A socket is one of the server's own machine: only for administrators.
-    let local = untrack(|| use_session().is_admin() || !fields.is_tcp());
-    let kinds = if local { vec![tcp, socket] } else { vec![tcp] };
     let pem = move |label: &'static str, value, name: &'static str| {
         view! { <TextArea label=label value=value form=form name=name code=true rows=3 optional=editing placeholder="-----BEGIN …" /> }
     };
@@ -147,6 +148,8 @@ pub(super) fn HostForm(
                 {editing.then(|| view! { <p class="field-help">{t().hosts.tls_kept}</p> })}
             }
             .into_any()
+        } else if fields.is_agent() {
+            ().into_any()
         } else {
             view! { <TextField label=words.socket_path value=fields.socket form=form name="endpoint.path" mono=true /> }
                 .into_any()
@@ -156,10 +159,9 @@ pub(super) fn HostForm(
     view! {
         <FormView form=form on_submit=submit>
             <TextField label=t().common.name value=fields.name form=form name="name" focus=true />
-            <Choices label=words.reached_by value=fields.kind options=kinds />
             {how}
             <LabelEditor rows=fields.labels help=t().hosts.labels_help />
-            <Test env=env fields=fields form=form />
+            {(!untrack(|| fields.is_agent())).then(|| view! { <Test env=env fields=fields form=form /> })}
             <FormActions form=form label=label on_cancel=move |()| open.set(false) />
         </FormView>
     }

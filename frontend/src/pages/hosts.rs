@@ -1,19 +1,39 @@
 //! An environment's hosts.
 
-use drover_api::{Endpoint, Host, Permission, Topic};
-use leptos::prelude::*;
-use leptos_router::hooks::use_query_map;
+use drover_api::{AgentFit, Endpoint, Host, List, Permission, Topic};
+use leptos::{prelude::*, task::spawn_local};
 
-use super::host_form::HostForm;
-use crate::{components::*, environment::use_env, format, i18n::t, icons::Glyph};
+use super::host_agent::{self, AgentVersion, is_old};
+use crate::{
+    api,
+    components::*,
+    environment::{Env, use_env},
+    format,
+    i18n::{machines, plural, t},
+    icons::Glyph,
+    remote::Remote,
+    states::Tone,
+};
 
 /// How a host is reached, in a line.
 pub(super) fn endpoint(host: &Host) -> String {
     match &host.endpoint {
         Endpoint::Socket { path } => path.clone(),
         Endpoint::Tcp { address } => address.clone(),
-        Endpoint::Agent => String::new(),
+        Endpoint::Agent => {
+            host.agent.as_ref().and_then(|agent| agent.address.clone()).unwrap_or_default()
+        }
     }
+}
+
+/// CPU in use in cores, memory in bytes: of the machine where its agent measures it, else of the
+/// containers.
+pub(super) fn in_use(host: &Host) -> Option<(f64, f64)> {
+    let usage = host.usage.as_ref()?;
+    Some(match &usage.machine {
+        Some(machine) => (machine.cpu, machine.memory as f64),
+        None => (usage.cpu, usage.memory as f64),
+    })
 }
 
 /// An environment's hosts.
@@ -21,13 +41,12 @@ pub(super) fn endpoint(host: &Host) -> String {
 pub fn Hosts() -> impl IntoView {
     let words = &t().engine;
     let env = use_env();
-    // `?add` comes from where there are no hosts yet.
-    let asked = use_query_map().with_untracked(|query| query.get("add").is_some());
-    let adding = RwSignal::new(asked && env.may(Permission::ManageHosts));
-    let reload = Trigger::new();
     let add = move || {
         env.may(Permission::ManageHosts).then(|| {
-            view! { <Button look=Look::Primary icon=Glyph::Plus label=words.add_host on_click=move |_| adding.set(true) /> }
+            view! {
+                <ButtonLink icon=Glyph::Key href=env.path("hosts/tokens") label=machines().tokens />
+                <ButtonLink look=Look::Primary icon=Glyph::Plus href=env.path("hosts/new") label=words.add_host />
+            }
         })
     };
     let table = TableSpec::new(
@@ -36,10 +55,18 @@ pub fn Hosts() -> impl IntoView {
     )
     .column(
         Column::new("name", t().common.name, |host: &Host| {
+            let labels: Vec<_> = host.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+            let under = match labels.is_empty() {
+                true => {
+                    view! { <span class="truncate mono" title=endpoint(host)>{endpoint(host)}</span> }
+                        .into_any()
+                }
+                false => view! { <span class="tags-line"><Tags labels=labels /></span> }.into_any(),
+            };
             view! {
                 <span class="two">
                     <span class="strong truncate" title=host.name.clone()>{host.name.clone()}</span>
-                    <span class="truncate mono" title=endpoint(host)>{endpoint(host)}</span>
+                    {under}
                 </span>
             }
         })
@@ -60,6 +87,12 @@ pub fn Hosts() -> impl IntoView {
         .grow(2),
     )
     .column(
+        Column::new("agent", machines().agent, |host: &Host| {
+            host.agent.clone().map(|agent| view! { <AgentVersion agent=agent /> })
+        })
+        .width(9.0),
+    )
+    .column(
         Column::new("containers", words.containers, |host: &Host| {
             format!("{}", host.containers.running + host.containers.paused)
         })
@@ -69,22 +102,22 @@ pub fn Hosts() -> impl IntoView {
     .column(
         Column::new("cpu", words.cpus, |host: &Host| {
             let total = host.facts.as_ref().map_or(0.0, |facts| f64::from(facts.cpus));
-            host.usage.as_ref().map(|usage| view! { <UseBar label=t().engine.cpus used=usage.cpu total=total words=format::cores /> })
+            in_use(host).map(|(cpu, _)| view! { <UseBar label=t().engine.cpus used=cpu total=total words=format::cores /> })
         })
-        .width(9.0),
+        .width(8.5),
     )
     .column(
         Column::new("memory", words.memory, |host: &Host| {
             let total = host.facts.as_ref().map_or(0.0, |facts| facts.memory as f64);
-            host.usage.as_ref().map(|usage| view! { <UseBar label=t().engine.memory used=usage.memory as f64 total=total words=format::bytes /> })
+            in_use(host).map(|(_, memory)| view! { <UseBar label=t().engine.memory used=memory total=total words=format::bytes /> })
         })
-        .width(12.0),
+        .width(11.5),
     )
     .column(
         Column::new("engine", words.engine, |host: &Host| {
             host.facts.as_ref().map(|facts| view! { <span title=facts.operating_system.clone()>{facts.engine_version.clone()}</span> })
         })
-        .width(9.0),
+        .width(7.0),
     )
     .name(|host| host.name.clone())
     .link(move |host| env.path(&format!("hosts/{}", host.id)))
@@ -96,14 +129,67 @@ pub fn Hosts() -> impl IntoView {
                 {add}
             </Empty>
         }
-    })
-    .reload_on(reload);
+    });
     view! {
         <Page title=words.hosts sub=words.hosts_text actions=add>
+            <OldAgents env=env />
             <Table spec=table label=words.hosts />
-            <Dialog open=adding title=words.add_host wide=true>
-                <HostForm env=env open=adding done=move |()| reload.notify() />
-            </Dialog>
         </Page>
     }
+}
+
+/// Says how many agents are older than the server, and upgrades them all.
+#[component]
+fn OldAgents(env: Env) -> impl IntoView {
+    let words = machines();
+    let hosts =
+        Remote::new(move || api::get(env.api("hosts")).query("limit", 1000).json::<List<Host>>())
+            .live(&[Topic::Host], |_| true);
+    let old = Memo::new(move |_| {
+        hosts.with(|list| {
+            let all = list.map(|list| list.items.as_slice()).unwrap_or_default();
+            let old = all.iter().filter(|host| is_old(host) && !host_agent::is_upgrading(host));
+            old.map(|host| (host.id, fit(host) == AgentFit::TooOld)).collect::<Vec<_>>()
+        })
+    });
+    let busy = RwSignal::new(false);
+    let upgrade = move |_| {
+        busy.set(true);
+        spawn_local(async move {
+            let mut asked = 0;
+            for (id, _) in old.get_untracked() {
+                let path = env.api(&format!("hosts/{id}/agent/upgrade"));
+                match api::post(path, &()).done().await {
+                    Ok(()) => asked += 1,
+                    Err(error) => use_toasts().error(&error),
+                }
+            }
+            if asked > 0 {
+                use_toasts().success(plural(asked, words.upgrades_asked));
+            }
+            busy.try_set(false);
+            hosts.reload();
+        });
+    };
+    move || {
+        let old = old.get();
+        let too_old = old.iter().any(|(_, too_old)| *too_old);
+        (!old.is_empty() && env.may(Permission::ManageHosts)).then(|| {
+            view! {
+                <Notice tone=if too_old { Tone::Warn } else { Tone::Info }>
+                    <div class="row-wrap between">
+                        <div>
+                            <div class="strong">{plural(old.len() as u64, words.some_old)}</div>
+                            {too_old.then(|| view! { <div class="small">{words.some_too_old}</div> })}
+                        </div>
+                        <Button small=true icon=Glyph::Upgrade label=words.upgrade_all busy=busy on_click=upgrade />
+                    </div>
+                </Notice>
+            }
+        })
+    }
+}
+
+fn fit(host: &Host) -> AgentFit {
+    host.agent.as_ref().map_or(AgentFit::Unknown, |agent| agent.fit)
 }

@@ -1,6 +1,7 @@
 //! The pages, one file each.
 
 mod account;
+mod add_host;
 mod admin_catalogs;
 mod admin_environments;
 mod api_keys;
@@ -15,6 +16,8 @@ mod containers;
 mod door;
 mod environment_settings;
 mod host;
+mod host_agent;
+mod host_docker;
 mod host_events;
 mod host_form;
 mod host_resources;
@@ -38,11 +41,14 @@ mod sockets;
 mod stack;
 mod stacks;
 mod start;
+mod swarm;
+mod tokens;
 mod upgrade;
 mod user_accounts;
 mod users;
 
 pub use account::*;
+pub use add_host::*;
 pub use admin_catalogs::*;
 pub use admin_environments::*;
 pub use api_keys::*;
@@ -67,5 +73,7 @@ pub use settings::*;
 pub use stack::*;
 pub use stacks::*;
 pub use start::*;
+pub use swarm::*;
+pub use tokens::*;
 pub use upgrade::*;
 pub use users::*;

@@ -98,7 +98,7 @@ fn first_steps(env: Env, now: &Overview) -> Option<AnyView> {
         let view = view! {
             <Card>
                 <Empty glyph=Glyph::Host title=words.first_host text=words.first_host_text>
-                    <ButtonLink look=Look::Primary icon=Glyph::Plus href=env.path("hosts?add=1") label=words.add_host />
+                    <ButtonLink look=Look::Primary icon=Glyph::Plus href=env.path("hosts/new") label=words.add_host />
                 </Empty>
             </Card>
         };

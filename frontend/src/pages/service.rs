@@ -1,6 +1,6 @@
 //! A service of a stack: what it is, how many of it run, and its containers.
 
-use drover_api::{Permission, ScaleService, Service, StackDetail, Topic};
+use drover_api::{Permission, ScaleService, Service, StackDetail, StackState, Topic};
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::hooks::use_params_map;
 
@@ -12,6 +12,7 @@ use crate::{
     i18n::{fill, t},
     icons::Glyph,
     remote::Remote,
+    states::Tone,
 };
 
 /// A service's page.
@@ -71,7 +72,6 @@ pub fn ServicePage() -> impl IntoView {
         <Page
             title=name
             crumbs=crumbs
-            sub=Signal::derive(move || service.get().and_then(|service| service.reason))
             badge=move || service.get().map(|service| view! { <StatePill state=service.state /> })
             actions=actions
         >
@@ -107,7 +107,12 @@ fn facts(env: Env, path: &str, stack: Remote<StackDetail>, service: Service) -> 
         .map(|(name, values)| (*name, list(values)))
         .collect();
     let path = format!("{path}/scale");
+    let why = service.reason.clone().map(|reason| {
+        let tone = if service.state == StackState::Failed { Tone::Bad } else { Tone::Warn };
+        view! { <Notice tone=tone><Reason text=reason /></Notice> }
+    });
     view! {
+        {why}
         <div class="grid-2">
             <Card><KeyValues rows=rows /></Card>
             <Card title=words.containers>

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use crate::{
     api,
     components::*,
-    i18n::{fill, t},
+    i18n::{fill, machines, t},
     remote::Remote,
 };
 
@@ -39,6 +39,7 @@ fn General(now: ServerSettings, settings: Remote<ServerSettings>) -> impl IntoVi
     let minutes = number(now.catalog_refresh_minutes);
     let refresh = number(now.directory_refresh_minutes);
     let grace = number(now.directory_grace_minutes);
+    let agents = RwSignal::new(now.agents_upgrade_themselves);
     let submit = move |()| {
         let parse = |value: RwSignal<String>| value.get_untracked().trim().parse::<u32>().ok();
         let wrong = |name, text| form.fail_field(name, text);
@@ -56,6 +57,7 @@ fn General(now: ServerSettings, settings: Remote<ServerSettings>) -> impl IntoVi
             catalog_refresh_minutes: Some(minutes),
             directory_refresh_minutes: Some(refresh),
             directory_grace_minutes: Some(grace),
+            agents_upgrade_themselves: Some(agents.get_untracked()),
         };
         form.submit(
             move || async move { api::patch("settings", &input).json::<ServerSettings>().await },
@@ -101,6 +103,14 @@ fn General(now: ServerSettings, settings: Remote<ServerSettings>) -> impl IntoVi
                     kind="number"
                     unit=words.minutes
                     help=t().sign_in.grace_minutes_help
+                />
+            </div>
+            <div class="form-group">
+                <h3>{machines().agents_setting}</h3>
+                <Switch
+                    label=machines().agents_themselves
+                    help=machines().agents_themselves_help
+                    checked=agents
                 />
             </div>
             <FormActions form=form label=t().common.save />

@@ -267,7 +267,7 @@ fn service_row(env: Env, path: String, stack: Remote<StackDetail>, service: Serv
             </td>
             <td>
                 <StatePill state=service.state title=reason.clone().unwrap_or_default() />
-                {reason.map(|reason| view! { <div class="small muted">{reason}</div> })}
+                {reason.map(|reason| view! { <Reason text=reason /> })}
             </td>
             <td>
                 <Scale env=env path=scale_path service=service.clone() done=move |()| stack.reload() />

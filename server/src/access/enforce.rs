@@ -20,7 +20,7 @@ use super::{
 use crate::{
     app::App,
     audit::{self, Note},
-    auth,
+    auth, docker_api,
     error::{Error, Result},
     idempotency, scim,
 };
@@ -89,8 +89,12 @@ pub async fn enforce(State(app): State<App>, request: Request, next: Next) -> Re
         Err(error) => error.into_response(),
     };
     let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone());
-    let response = if rule.needs == Needs::Provisioner { scim::shape(response) } else { response };
-    if let Some(action) = rule.action {
+    let response = match rule.needs {
+        Needs::Provisioner => scim::shape(response),
+        Needs::Docker => docker_api::shape(response),
+        _ => response,
+    };
+    if let Some(action) = rule.action.or_else(|| note.named()) {
         let ended = (response.status(), code);
         record(&app, action, caller, address, &params, note, request_id, ended).await;
     }
@@ -115,11 +119,17 @@ async fn admit(
         parts.extensions.insert(provisioner);
         return Ok(());
     }
+    if rule.needs == Needs::Docker {
+        let (caller, access) = at_docker(app, parts, params, address).await?;
+        parts.extensions.insert(caller);
+        parts.extensions.insert(access);
+        return Ok(());
+    }
     let caller = identify(app, parts, address).await?.ok_or_else(Error::unauthenticated)?;
     parts.extensions.insert(caller.clone());
     match rule.needs {
-        // Public and Provisioner were answered above.
-        Needs::Public | Needs::Provisioner | Needs::SignedIn => Ok(()),
+        // The first three were answered above.
+        Needs::Public | Needs::Provisioner | Needs::Docker | Needs::SignedIn => Ok(()),
         Needs::Account | Needs::InAny(_) if caller.scope.is_limited() => {
             Err(Error::forbidden("An API key with a scope may not do this."))
         }
@@ -148,24 +158,70 @@ async fn in_environment(
     permission: Permission,
     rule: &Rule,
 ) -> Result<EnvironmentAccess> {
-    // Who may not see an environment must not learn that it is there.
-    let role = caller.role_in(id).ok_or_else(|| Error::not_found("environment"))?;
-    let state = app
-        .identities
-        .environment_state(id)
-        .await?
-        .ok_or_else(|| Error::not_found("environment"))?;
-    let access = EnvironmentAccess { id, role };
+    let (access, state) = see(app, caller, id).await?;
     if !access.may(permission) {
-        return Err(lacks(role, permission));
+        return Err(lacks(access.role, permission));
     }
-    if rule.action.is_some() && permission != Permission::ManageEnvironment && state != "active" {
-        return Err(Error::conflict(
-            "environment_inactive",
-            "This environment is not active: nothing is changed in it until an owner activates it.",
-        ));
+    if rule.action.is_some() && permission != Permission::ManageEnvironment {
+        changeable(&state)?;
     }
     Ok(access)
+}
+
+/// The caller's role in an environment, and the environment's state.
+async fn see(app: &App, caller: &Caller, id: Uuid) -> Result<(EnvironmentAccess, String)> {
+    // Who may not see an environment must not learn that it is there.
+    let role = caller.role_in(id).ok_or_else(|| Error::not_found("environment"))?;
+    let state = app.identities.environment_state(id).await?;
+    let state = state.ok_or_else(|| Error::not_found("environment"))?;
+    Ok((EnvironmentAccess { id, role }, state))
+}
+
+/// 409 for a change in an environment of this state.
+fn changeable(state: &str) -> Result<()> {
+    if state == "active" {
+        return Ok(());
+    }
+    Err(Error::conflict(
+        "environment_inactive",
+        "This environment is not active: nothing is changed in it until an owner activates it.",
+    ))
+}
+
+/// 409 unless things may be changed in an environment.
+pub(crate) async fn require_active(app: &App, id: Uuid) -> Result<()> {
+    let state = app.identities.environment_state(id).await?;
+    changeable(&state.ok_or_else(|| Error::not_found("environment"))?)
+}
+
+/// Who calls the Docker API of a host or of an environment, and what they may do there. A browser's
+/// session is not taken: no page calls this, and whatever else sends a cookie was not asked to.
+async fn at_docker(
+    app: &App,
+    parts: &mut Parts,
+    params: &[(String, String)],
+    address: IpAddr,
+) -> Result<(Caller, EnvironmentAccess)> {
+    let caller = match parts.headers.contains_key(header::AUTHORIZATION) {
+        true => identify(app, parts, address).await?,
+        false => None,
+    };
+    let caller = caller.ok_or_else(docker_api::unauthenticated)?;
+    let id = |wanted: &str| {
+        let found = params.iter().find(|(name, _)| name == wanted);
+        found.and_then(|(_, value)| value.parse::<Uuid>().ok())
+    };
+    let environment = match id("host_id") {
+        Some(host) => app.hosts.environment_of(host),
+        None => id("environment_id"),
+    };
+    let hidden = |error: Error| match error.code() {
+        "not_found" => Error::not_found("host"),
+        _ => error,
+    };
+    let environment = environment.ok_or_else(|| Error::not_found("host"))?;
+    let (access, _) = see(app, &caller, environment).await.map_err(hidden)?;
+    Ok((caller, access))
 }
 
 /// The caller by `Authorization: Bearer`, else by session cookie (with proof against forgery).
@@ -279,9 +335,9 @@ async fn record(
         target_id: note.target_id.or_else(|| params.last().map(|(_, value)| value.clone())),
         target_kind: Some(kind),
         target_name: note.target_name,
-        environment_id: param("environment_id")
-            .and_then(|id| id.parse().ok())
-            .or(note.environment_id),
+        environment_id: note
+            .environment_id
+            .or_else(|| param("environment_id").and_then(|id| id.parse().ok())),
         address: Some(address.to_string()),
         outcome,
         detail: detail.into(),

@@ -10,6 +10,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use drover_api::{Environment, GlobalRole, Permission, Role};
 use uuid::Uuid;
 
+pub(crate) use enforce::require_active;
 pub use enforce::{ClientAddress, enforce};
 pub use identities::{Caller, Credential, Identities, Scope};
 pub use table::{permissions, permits};

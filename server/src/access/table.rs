@@ -27,6 +27,10 @@ pub enum Needs {
     InAny(Permission),
     /// The SCIM token of the identity provider that the path names.
     Provisioner,
+    /// To see the environment of the host (or the environment itself) that the path names, by an
+    /// API key. What of the Docker Engine's API a role may call, and what the audit log calls it,
+    /// says a table of its own: [`crate::docker_api::policy::ROWS`].
+    Docker,
 }
 
 /// A row of the table.
@@ -58,6 +62,11 @@ const fn write(
 /// A POST that changes nothing: a check or a preview.
 const fn ask(path: &'static str, needs: Needs) -> Rule {
     Rule { method: "POST", path, needs, action: None }
+}
+
+/// A route of the Docker Engine's API under the caller's role.
+const fn docker(method: &'static str, path: &'static str) -> Rule {
+    Rule { method, path, needs: Docker, action: None }
 }
 
 /// What each role may do in an environment. This is the table of the design, and the only place
@@ -234,6 +243,7 @@ pub const RULES: &[Rule] = &[
     read("/v1/environments/{environment_id}/hosts/{host_id}", In(View)),
     write("PATCH", "/v1/environments/{environment_id}/hosts/{host_id}", In(ManageHosts), "host.update"),
     write("DELETE", "/v1/environments/{environment_id}/hosts/{host_id}", In(ManageHosts), "host.remove"),
+    read("/v1/environments/{environment_id}/hosts/{host_id}/docker-context", In(View)),
     read("/v1/environments/{environment_id}/hosts/{host_id}/usage", In(View)),
     read("/v1/environments/{environment_id}/hosts/{host_id}/events", In(View)),
     read("/v1/environments/{environment_id}/hosts/{host_id}/images", In(View)),
@@ -302,6 +312,15 @@ pub const RULES: &[Rule] = &[
     write("POST", "/v1/environments/{environment_id}/swarm/configs", In(Deploy), "swarm_config.create"),
     write("POST", "/v1/environments/{environment_id}/swarm/configs/{config_id}/rotate", In(Deploy), "swarm_config.rotate"),
     write("DELETE", "/v1/environments/{environment_id}/swarm/configs/{config_id}", In(Deploy), "swarm_config.remove"),
+    // the native Docker command line
+    docker("GET", "/docker/hosts/{host_id}/{*path}"),
+    docker("POST", "/docker/hosts/{host_id}/{*path}"),
+    docker("PUT", "/docker/hosts/{host_id}/{*path}"),
+    docker("DELETE", "/docker/hosts/{host_id}/{*path}"),
+    docker("GET", "/docker/environments/{environment_id}/swarm/{*path}"),
+    docker("POST", "/docker/environments/{environment_id}/swarm/{*path}"),
+    docker("PUT", "/docker/environments/{environment_id}/swarm/{*path}"),
+    docker("DELETE", "/docker/environments/{environment_id}/swarm/{*path}"),
 ];
 
 /// The rule of a route, if the table knows it.
@@ -335,7 +354,8 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for rule in RULES {
             assert!(seen.insert((rule.method, rule.path)), "{} {} twice", rule.method, rule.path);
-            if !matches!(rule.method, "GET" | "POST") {
+            // The audit actions of the Docker API stand in a table of its own.
+            if !matches!(rule.method, "GET" | "POST") && rule.needs != Docker {
                 assert!(rule.action.is_some(), "{} {} has no action", rule.method, rule.path);
             }
             if let In(_) = rule.needs {

@@ -16,9 +16,10 @@ pub struct Note(Arc<Mutex<Noted>>);
 /// What was noted.
 #[derive(Debug, Clone, Default)]
 pub struct Noted {
+    pub(crate) action: Option<&'static str>,
+    pub(crate) environment_id: Option<Uuid>,
     pub(crate) actor_id: Option<Uuid>,
     pub(crate) actor: Option<String>,
-    pub(crate) environment_id: Option<Uuid>,
     pub(crate) target_kind: Option<String>,
     pub(crate) target_id: Option<String>,
     pub(crate) target_name: Option<String>,
@@ -42,6 +43,15 @@ impl Note {
         self.with(|noted| noted.environment_id = Some(id));
     }
 
+    /// What was done, and where, when the path alone does not say. `kind` is what it was done to.
+    pub fn action(&self, action: &'static str, kind: &str, environment_id: Uuid) {
+        self.with(|noted| {
+            noted.action = Some(action);
+            noted.target_kind = Some(kind.to_owned());
+            noted.environment_id = Some(environment_id);
+        });
+    }
+
     /// How it ended, where the answer's status does not say (redirections).
     pub fn outcome(&self, outcome: AuditOutcome) {
         self.with(|noted| noted.outcome = Some(outcome));
@@ -60,6 +70,11 @@ impl Note {
         self.with(|noted| {
             noted.detail.insert(key.to_owned(), value.into());
         });
+    }
+
+    /// What [`Note::action`] was told.
+    pub(crate) fn named(&self) -> Option<&'static str> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).action
     }
 
     pub(crate) fn take(&self) -> Noted {

@@ -2,6 +2,7 @@
 //! whether the container could take over its host.
 
 use drover_api::{Container, ContainerDetail, HealthResult, Mount};
+use drover_compose::takeover;
 use indexmap::IndexMap;
 use serde_json::Value;
 
@@ -99,17 +100,31 @@ fn mount(point: MountPoint) -> Mount {
     }
 }
 
-fn hide_secrets(raw: &mut Value) {
-    for variable in
-        raw.pointer_mut("/Config/Env").and_then(Value::as_array_mut).into_iter().flatten()
-    {
+/// Takes the values out of a list of `NAME=VALUE`s.
+pub fn hide_values(variables: &mut Value) {
+    for variable in variables.as_array_mut().into_iter().flatten() {
         if let Some((name, _)) = variable.as_str().and_then(|text| text.split_once('=')) {
             *variable = Value::String(format!("{name}="));
         }
     }
+}
+
+/// Takes what may be secret out of the engine's answer to a container's inspect.
+pub fn hide_secrets(raw: &mut Value) {
+    if let Some(variables) = raw.pointer_mut("/Config/Env") {
+        hide_values(variables);
+    }
     let options = raw.pointer_mut("/HostConfig/LogConfig/Config").and_then(Value::as_object_mut);
     for (_, value) in options.into_iter().flatten() {
         *value = Value::String(String::new());
+    }
+    // A volume driver's options can hold the password of a network file system.
+    let mounts = raw.pointer_mut("/HostConfig/Mounts").and_then(Value::as_array_mut);
+    for mount in mounts.into_iter().flatten() {
+        let options = mount.pointer_mut("/VolumeOptions/DriverConfig/Options");
+        for (_, value) in options.and_then(Value::as_object_mut).into_iter().flatten() {
+            *value = Value::String(String::new());
+        }
     }
 }
 
@@ -118,7 +133,9 @@ fn hide_secrets(raw: &mut Value) {
 /// Docker socket, added capabilities, loosened confinement.
 pub fn takeover_reason(inspect: &ContainerInspectResponse) -> Option<String> {
     let config = inspect.host_config.as_ref()?;
-    let is_host = |mode: &Option<String>| mode.as_deref() == Some("host");
+    let is_host = |mode: &Option<String>| {
+        mode.as_deref().and_then(takeover::shared_namespace) == Some(takeover::Namespace::Host)
+    };
     let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     if config.privileged == Some(true) {
         return Some("it is privileged".into());
@@ -134,12 +151,7 @@ pub fn takeover_reason(inspect: &ContainerInspectResponse) -> Option<String> {
             return Some(format!("it shares the host's {what} namespace"));
         }
     }
-    if config.cgroupns_mode.as_ref().is_some_and(|mode| mode.to_string() == "host")
-        && some(&config.cap_add)
-    {
-        return Some("it shares the host's control groups".into());
-    }
-    if some(&config.cap_add) {
+    if config.cap_add.iter().flatten().any(|name| takeover::adds_capability(name)) {
         return Some("it has added capabilities".into());
     }
     if config.devices.as_ref().is_some_and(|devices| !devices.is_empty())
@@ -148,13 +160,14 @@ pub fn takeover_reason(inspect: &ContainerInspectResponse) -> Option<String> {
     {
         return Some("it has devices of the host".into());
     }
-    if config.security_opt.iter().flatten().any(|option| {
-        let option = option.replace('=', ":");
-        option.ends_with(":unconfined")
-            || option == "label:disable"
-            || option.contains("systempaths")
-    }) {
+    // Engines fill in the masked paths; an empty list is one that was asked for.
+    if config.security_opt.iter().flatten().any(|option| takeover::loosens_confinement(option))
+        || config.masked_paths.as_ref().is_some_and(Vec::is_empty)
+    {
         return Some("its confinement is loosened".into());
+    }
+    if config.sysctls.iter().flatten().any(|(name, _)| takeover::is_sysctl_of_host(name)) {
+        return Some("it has kernel parameters of the host".into());
     }
     let bound = inspect
         .mounts

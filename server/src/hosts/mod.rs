@@ -49,6 +49,7 @@ pub use model::HostRow;
 pub(crate) use model::check_labels;
 pub use routes::router;
 pub(crate) use store::{get as get_row, insert as insert_row};
+pub(crate) use routes::{belongs_to_others, check_takeover};
 
 use crate::{
     agents::{self, AgentRow},
@@ -106,6 +107,11 @@ impl Hosts {
     pub fn live(&self, environment_id: Uuid, host_id: Uuid) -> Option<Arc<LiveHost>> {
         let live = read(&self.live).get(&host_id).cloned();
         live.filter(|host| host.environment_id == environment_id)
+    }
+
+    /// The environment of a host.
+    pub fn environment_of(&self, host_id: Uuid) -> Option<Uuid> {
+        read(&self.live).get(&host_id).map(|host| host.environment_id)
     }
 
     /// All hosts of an environment, the oldest first.

@@ -145,6 +145,7 @@ fn needs(method: &str, path: &str) -> String {
         Some(Needs::Account) => "to be signed in; not an API key with a scope".into(),
         Some(Needs::Admin) => "an administrator".into(),
         Some(Needs::Provisioner) => "the SCIM token of the identity provider".into(),
+        Some(Needs::Docker) => "a role in the environment, by an API key".into(),
         Some(Needs::In(permission)) => {
             format!("the role {} or a stronger one in the environment", weakest(permission))
         }

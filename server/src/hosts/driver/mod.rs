@@ -24,6 +24,7 @@
 
 mod dial;
 mod error;
+mod raw;
 pub mod stream;
 mod summary;
 pub mod swarm;
@@ -59,6 +60,8 @@ use serde::{
 pub use bollard::models;
 pub use dial::Dialer;
 pub use error::{DockerError, ErrorKind, Result};
+pub use raw::{RawBody, full, streamed};
+pub use stream::registry_header;
 pub use summary::{ContainerSummary, MountSummary, PortSummary};
 
 /// The limit of a plain call.
@@ -94,7 +97,7 @@ impl Docker {
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(16)
+            .pool_max_idle_per_host(64)
             .build(dialer);
         let mut docker = Self::with_version(http, OLDEST_API)?;
 

@@ -2,14 +2,12 @@
 
 use std::{collections::HashMap, io, pin::Pin};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE};
 use bytes::{Buf, Bytes, BytesMut};
 use drover_api::LogStream;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use http_body_util::BodyExt;
 use hyper::{Method, Response, body::Incoming, header, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
-use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio_util::{
     codec::{FramedRead, LinesCodec},
@@ -482,7 +480,7 @@ pub(super) const REGISTRY_AUTH: header::HeaderName =
     header::HeaderName::from_static("x-registry-auth");
 
 /// Credentials as that header has them: URL-safe base64 of JSON.
-pub(super) fn registry_header(auth: &RegistryAuth) -> String {
+pub fn registry_header(auth: &RegistryAuth) -> String {
     URL_SAFE.encode(
         serde_json::json!({
             "username": auth.username,

@@ -1,5 +1,7 @@
 //! Containers: list, details, actions.
 
+use std::collections::HashMap;
+
 use axum::{
     extract::{RawQuery, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
@@ -23,6 +25,7 @@ use crate::{
         detail,
         driver::Docker,
         index::{ContainerQuery, Encoding, Field},
+        labels,
     },
 };
 
@@ -275,9 +278,15 @@ pub(super) async fn processes(
     Ok(Json(docker.processes(&entry.id).await?))
 }
 
+/// Whether labels say that a thing was made by Drover for another environment.
+pub(crate) fn belongs_to_others(environment: Uuid, labels: &HashMap<String, String>) -> bool {
+    let of = labels.get(labels::ENVIRONMENT);
+    of.is_some_and(|of| of.parse::<Uuid>() != Ok(environment))
+}
+
 /// Running, or opening a shell in, a container that could take over its host is for those who may
 /// make such containers.
-pub(super) async fn check_takeover(
+pub(crate) async fn check_takeover(
     access: EnvironmentAccess,
     docker: &Docker,
     id: &str,
@@ -287,6 +296,13 @@ pub(super) async fn check_takeover(
     }
     let inspect = docker.inspect_container(id).await?;
     let mut reason = detail::takeover_reason(&inspect);
+    let labels = inspect.config.as_ref().and_then(|config| config.labels.as_ref());
+    if labels.is_some_and(|labels| belongs_to_others(access.id, labels)) {
+        return Err(Error::denied(
+            "foreign_container",
+            "This container belongs to another environment: your role here may not run it or open a shell in it.",
+        ));
+    }
     for name in inspect.mounts.iter().flatten().filter_map(|mount| mount.name.as_deref()) {
         // A volume can be a path of the host by its driver's options.
         let volume = docker.find_volume(name).await?;

@@ -5,6 +5,8 @@ mod manage;
 mod resources;
 mod streams;
 
+pub(crate) use containers::{belongs_to_others, check_takeover};
+
 use std::sync::Arc;
 
 use utoipa_axum::{router::OpenApiRouter, routes};

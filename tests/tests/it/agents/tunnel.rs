@@ -92,27 +92,6 @@ async fn a_server_that_is_back_has_its_agents_back_and_containers_notice_nothing
 }
 
 #[tokio::test]
-async fn a_cloned_machine_is_refused_and_shown() {
-    let mut fixture = Fixture::start().await;
-    let mut clone = fixture.agent.cloned();
-    clone.run();
-    clone.says("was this one cloned from it?").await;
-    let host = host_when(&fixture.admin, fixture.environment, "node", |host| {
-        host.agent.as_ref().is_some_and(|agent| agent.clone.is_some())
-    })
-    .await;
-    let seen = host.agent.unwrap();
-    assert!(seen.connected);
-    assert_eq!(seen.clone.unwrap().address, "127.0.0.1");
-    assert!(fixture.agent.status().1, "the first one stays connected");
-    // A restart of the rightful agent is no clone.
-    clone.kill();
-    fixture.agent.run();
-    fixture.agent.says("Connected to").await;
-    active_host(&fixture.admin, fixture.environment, "node").await;
-}
-
-#[tokio::test]
 async fn a_key_of_its_own_is_needed() {
     let fixture = Fixture::start().await;
     // Another host's key under this host's id.
@@ -130,33 +109,6 @@ async fn a_key_of_its_own_is_needed() {
     assert!(
         active_host(&fixture.admin, fixture.environment, "node").await.agent.unwrap().connected
     );
-}
-
-#[tokio::test]
-async fn neighbouring_versions_work_and_too_old_ones_are_told() {
-    let docker = Docker::start().await;
-    let server = TestServer::start().await;
-    let admin = server.admin().await;
-    let environment = server.default_environment().await.id;
-    let token = registration_token(&admin, environment).await;
-    let start = |name: &str, more: &[&str]| {
-        let mut agent = Agent::new(&server.base(), &token, name, docker.socket()).with(more);
-        agent.run();
-        agent
-    };
-    let _older = start("older", &["--pretend-version", "0.0.9"]);
-    let _newer = start("newer", &["--pretend-version", "0.2.0"]);
-    let oldest = start("oldest", &["--pretend-version", "0.0.1", "--pretend-protocol", "0"]);
-    let fit = async |name: &str| active_host(&admin, environment, name).await.agent.unwrap().fit;
-    assert_eq!(fit("older").await, AgentFit::Outdated);
-    assert_eq!(fit("newer").await, AgentFit::Newer);
-    let said = oldest.says("is too old for the server").await;
-    assert!(said.contains("Refused by the server"), "{said}");
-    let host = host_when(&admin, environment, "oldest", |host| {
-        host.agent.as_ref().is_some_and(|agent| agent.fit == AgentFit::TooOld)
-    })
-    .await;
-    assert!(host.reason.unwrap().contains("too old"));
 }
 
 #[tokio::test]
