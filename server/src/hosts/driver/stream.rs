@@ -2,12 +2,14 @@
 
 use std::{collections::HashMap, io, pin::Pin};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE};
 use bytes::{Buf, Bytes, BytesMut};
 use drover_api::LogStream;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use http_body_util::BodyExt;
 use hyper::{Method, Response, body::Incoming, header, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio_util::{
     codec::{FramedRead, LinesCodec},
