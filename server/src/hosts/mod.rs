@@ -48,8 +48,8 @@ pub use connection::spawn;
 pub use model::HostRow;
 pub(crate) use model::check_labels;
 pub use routes::router;
-pub(crate) use store::{get as get_row, insert as insert_row};
 pub(crate) use routes::{belongs_to_others, check_takeover};
+pub(crate) use store::{get as get_row, insert as insert_row};
 
 use crate::{
     agents::{self, AgentRow},
