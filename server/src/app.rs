@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::{
     access::{self, Identities},
     audit, auth, catalog,
-    clusters::{self, cattle::Cattle},
+    clusters::{self, cattle::Cattle, swarm::Swarms},
     config::Settings,
     environments,
     error::{Error, Result},
@@ -72,6 +72,8 @@ pub struct AppState {
     pub events: Bus,
     /// Drover's own engine.
     pub cattle: Cattle,
+    /// The swarms that environments stand on.
+    pub swarms: Swarms,
     /// The hosts, and what is on them.
     pub hosts: Hosts,
     /// The tunnels of agents.
@@ -97,6 +99,7 @@ impl App {
             identities: Arc::new(Identities::new(db.clone(), sessions.clone())),
             events: Bus::new(db.clone()),
             cattle: Cattle::default(),
+            swarms: Swarms::default(),
             hosts: Hosts::new(),
             tunnels: Tunnels::default(),
             providers: Providers::default(),
@@ -184,6 +187,7 @@ pub fn api_router() -> OpenApiRouter<App> {
         .merge(hosts::router())
         .merge(operations::router())
         .merge(stacks::router())
+        .merge(clusters::swarm::router())
         .merge(secrets::router())
         .merge(catalog::router())
         .merge(scim::router())

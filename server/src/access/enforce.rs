@@ -150,12 +150,9 @@ async fn in_environment(
 ) -> Result<EnvironmentAccess> {
     // Who may not see an environment must not learn that it is there.
     let role = caller.role_in(id).ok_or_else(|| Error::not_found("environment"))?;
-    let state = app
-        .identities
-        .environment_state(id)
-        .await?
-        .ok_or_else(|| Error::not_found("environment"))?;
-    let access = EnvironmentAccess { id, role };
+    let (state, cluster) =
+        app.identities.environment(id).await?.ok_or_else(|| Error::not_found("environment"))?;
+    let access = EnvironmentAccess { id, role, cluster };
     if !access.may(permission) {
         return Err(lacks(role, permission));
     }

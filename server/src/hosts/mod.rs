@@ -28,7 +28,7 @@ mod model;
 mod probe;
 pub mod resources;
 mod routes;
-mod socket;
+pub(crate) mod socket;
 pub mod stats;
 mod store;
 pub mod usage;
@@ -46,7 +46,7 @@ use uuid::Uuid;
 
 pub use connection::spawn;
 pub use model::HostRow;
-pub use routes::router;
+pub use routes::{router, streams};
 
 use crate::{
     app::App,

@@ -18,8 +18,7 @@ use super::{
 };
 use crate::{
     app::App,
-    catalog,
-    clusters::Orchestrator,
+    catalog, clusters,
     error::{Error, Result},
     operations::{self, OpenOperation},
 };
@@ -77,7 +76,8 @@ pub(super) fn standing(
 ) -> Standing {
     let open =
         open.map(|open| OpenWork { install: open.kind == OperationKind::Install, id: open.id });
-    summary::sum_up(row, project, &app.observe(row.environment_id, row.id), open)
+    let observed = clusters::of(app, row.cluster).observe(row.environment_id, row.id);
+    summary::sum_up(row, project, &observed, open)
 }
 
 /// A stack with all that is known of it.

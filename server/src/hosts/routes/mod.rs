@@ -3,7 +3,7 @@
 mod containers;
 mod manage;
 mod resources;
-mod streams;
+pub mod streams;
 
 use std::sync::Arc;
 
