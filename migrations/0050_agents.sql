@@ -23,6 +23,8 @@ CREATE TABLE agents (
     -- Ed25519.
     public_key bytea NOT NULL UNIQUE,
     version text NOT NULL,
+    -- Refused for that at its last try.
+    too_old boolean NOT NULL DEFAULT false,
     address text,
     connected_at timestamptz,
     registered_at timestamptz NOT NULL DEFAULT now(),
@@ -46,6 +48,8 @@ CREATE TABLE replicas (
 CREATE TABLE tunnels (
     host_id uuid PRIMARY KEY REFERENCES hosts ON DELETE CASCADE,
     replica_id uuid NOT NULL REFERENCES replicas ON DELETE CASCADE,
+    -- This very connection.
+    id uuid NOT NULL UNIQUE,
     -- The agent's process: another one with the same key is another machine.
     process uuid NOT NULL,
     opened_at timestamptz NOT NULL DEFAULT now()

@@ -7,12 +7,12 @@ need() { # need PROGRAM-OR-FILE PACKAGE
 	if ! command -v "$1" >/dev/null 2>&1 && [ ! -e "$1" ]; then packages+=("$2"); fi
 }
 
-# Runs a command that installs packages, and leaves no directory server of the system's running or
+# Runs a command that installs packages, and leaves no server of the system's running or
 # set to run: the tests start their own. Nor does it fail where nothing can be started at all.
 without_services() { # without_services COMMAND…
 	local policy=/usr/sbin/policy-rc.d added= service result=0
 	case " ${packages[*]} " in
-	*" slapd "* | *" samba-ad-dc "*) ;;
+	*" slapd "* | *" samba-ad-dc "* | *" docker-registry "*) ;;
 	*) "$@"; return ;;
 	esac
 	if [ ! -e "$policy" ]; then
@@ -23,10 +23,10 @@ without_services() { # without_services COMMAND…
 	"$@" || result=$?
 	if [ -n "$added" ]; then as_root rm -f "$policy"; fi
 	if [ -d /run/systemd/system ]; then
-		for service in slapd smbd nmbd winbind samba-ad-dc; do
-			case " ${packages[*]} " in
-			*" slapd "*) ;;
-			*) [ "$service" != slapd ] || continue ;;
+		for service in slapd docker-registry smbd nmbd winbind samba-ad-dc; do
+			case " ${packages[*]} $service" in
+			*" $service "*) ;;
+			*" slapd" | *" docker-registry") continue ;;
 			esac
 			as_root systemctl disable --quiet "$service" 2>/dev/null || true
 		done
@@ -48,8 +48,11 @@ fi
 need npm npm
 if [ "$purpose" != run ]; then
 	need dockerd docker.io
+	need docker-registry docker-registry
 	need iptables iptables
 	need ip iproute2
+	need nsenter util-linux
+	need "$(echo /usr/lib/*/faketime/libfaketime.so.1)" libfaketime
 	need chromium chromium
 	need chromedriver chromium-driver
 	need /bin/busybox busybox-static

@@ -185,6 +185,9 @@ pub struct RegisterAgent {
     /// More labels for the host.
     #[serde(default)]
     pub labels: IndexMap<String, String>,
+    /// The key's signature under `drover agent register\n` and the token, in base64: nobody can
+    /// register a key that is not theirs.
+    pub signature: String,
 }
 
 /// The answer to [`RegisterAgent`].

@@ -15,6 +15,8 @@ pub struct ServerSettings {
     pub directory_refresh_minutes: u32,
     /// For how long the last known groups count when a provider does not answer, minutes.
     pub directory_grace_minutes: u32,
+    /// Whether the agents of hosts become the server's version by themselves.
+    pub agents_upgrade_themselves: bool,
     /// The server's version.
     pub version: String,
     /// The address that people open.
@@ -43,4 +45,7 @@ pub struct UpdateServerSettings {
     /// 1 to 43,200 (30 days), and not less than the refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory_grace_minutes: Option<u32>,
+    /// Whether the agents of hosts become the server's version by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents_upgrade_themselves: Option<bool>,
 }

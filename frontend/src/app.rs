@@ -13,10 +13,18 @@ use crate::{
     components::{ConfirmDialog, ToastArea, use_toasts},
     frame::{EnvironmentFrame, Frame},
     i18n::LanguageContext,
-    pages::*,
+    later,
+    pages::{AdminFrame, NotFound, SetUp, SignIn, Start},
     session::SessionContext,
     theme::ThemeContext,
 };
+
+/// A page whose code is fetched when it is first opened, as a route's view.
+macro_rules! later {
+    ($page:ident) => {
+        page(|| later::shown(|| Box::pin(later::$page())))
+    };
+}
 
 /// The app.
 #[component]
@@ -49,9 +57,9 @@ fn pages() -> AnyView {
             <Route path=path!("/setup") view=page(SetUp) />
             <ParentRoute path=path!("") view=Frame>
                 <Route path=path!("") view=page(Start) />
-                <Route path=path!("account") view=page(Profile) />
-                <Route path=path!("account/password") view=page(Password) />
-                <Route path=path!("account/api-keys") view=page(ApiKeys) />
+                <Route path=path!("account") view=later!(Profile) />
+                <Route path=path!("account/password") view=later!(Password) />
+                <Route path=path!("account/api-keys") view=later!(ApiKeys) />
                 <EnvironmentRoutes />
                 <AdminRoutes />
                 <Route path=path!("*any") view=page(NotFound) />
@@ -65,19 +73,19 @@ fn pages() -> AnyView {
 fn EnvironmentRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("environments/:environment_id") view=EnvironmentFrame>
-            <Route path=path!("") view=page(OverviewPage) />
-            <Route path=path!("stacks") view=page(Stacks) />
-            <Route path=path!("stacks/new") view=page(NewStack) />
-            <Route path=path!("stacks/:stack_id") view=page(StackPage) />
-            <Route path=path!("stacks/:stack_id/upgrade") view=page(UpgradePage) />
-            <Route path=path!("stacks/:stack_id/services/:service") view=page(ServicePage) />
-            <Route path=path!("containers") view=page(Containers) />
-            <Route path=path!("containers/:host_id/:container_id") view=page(ContainerPage) />
+            <Route path=path!("") view=later!(OverviewPage) />
+            <Route path=path!("stacks") view=later!(Stacks) />
+            <Route path=path!("stacks/new") view=later!(NewStack) />
+            <Route path=path!("stacks/:stack_id") view=later!(StackPage) />
+            <Route path=path!("stacks/:stack_id/upgrade") view=later!(UpgradePage) />
+            <Route path=path!("stacks/:stack_id/services/:service") view=later!(ServicePage) />
+            <Route path=path!("containers") view=later!(Containers) />
+            <Route path=path!("containers/:host_id/:container_id") view=later!(ContainerPage) />
             <EngineRoutes />
-            <Route path=path!("members") view=page(Members) />
-            <Route path=path!("settings") view=page(EnvironmentSettings) />
-            <Route path=path!("operations") view=page(Operations) />
-            <Route path=path!("operations/:operation_id") view=page(OperationPage) />
+            <Route path=path!("members") view=later!(Members) />
+            <Route path=path!("settings") view=later!(EnvironmentSettings) />
+            <Route path=path!("operations") view=later!(Operations) />
+            <Route path=path!("operations/:operation_id") view=later!(OperationPage) />
             <Route path=path!("*any") view=page(NotFound) />
         </ParentRoute>
     }
@@ -88,11 +96,11 @@ fn EnvironmentRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
 fn EngineRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("") view=leptos_router::components::Outlet>
-            <Route path=path!("hosts") view=page(Hosts) />
-            <Route path=path!("hosts/:host_id") view=page(HostPage) />
-            <Route path=path!("catalog") view=page(CatalogPage) />
-            <Route path=path!("catalog/:catalog_id/:template") view=page(TemplatePage) />
-            <Route path=path!("secrets") view=page(SecretsPage) />
+            <Route path=path!("hosts") view=later!(Hosts) />
+            <Route path=path!("hosts/:host_id") view=later!(HostPage) />
+            <Route path=path!("catalog") view=later!(CatalogPage) />
+            <Route path=path!("catalog/:catalog_id/:template") view=later!(TemplatePage) />
+            <Route path=path!("secrets") view=later!(SecretsPage) />
         </ParentRoute>
     }
     .into_inner()
@@ -102,14 +110,14 @@ fn EngineRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
 fn AdminRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("admin") view=AdminFrame>
-            <Route path=path!("users") view=page(Users) />
-            <Route path=path!("sign-in") view=page(Providers) />
-            <Route path=path!("sign-in/new") view=page(NewProvider) />
-            <Route path=path!("sign-in/:provider_id") view=page(ProviderPage) />
-            <Route path=path!("environments") view=page(EnvironmentsPage) />
-            <Route path=path!("catalogs") view=page(Catalogs) />
-            <Route path=path!("audit") view=page(AuditLog) />
-            <Route path=path!("settings") view=page(Settings) />
+            <Route path=path!("users") view=later!(Users) />
+            <Route path=path!("sign-in") view=later!(Providers) />
+            <Route path=path!("sign-in/new") view=later!(NewProvider) />
+            <Route path=path!("sign-in/:provider_id") view=later!(ProviderPage) />
+            <Route path=path!("environments") view=later!(EnvironmentsPage) />
+            <Route path=path!("catalogs") view=later!(Catalogs) />
+            <Route path=path!("audit") view=later!(AuditLog) />
+            <Route path=path!("settings") view=later!(Settings) />
             <Route path=path!("*any") view=page(NotFound) />
         </ParentRoute>
     }

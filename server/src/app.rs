@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use crate::{
     access::{self, Identities},
-    audit, auth, catalog,
+    agents, audit, auth, catalog,
     clusters::{self, cattle::Cattle, swarm::Swarms},
     config::Settings,
     environments,
@@ -39,7 +39,7 @@ use crate::{
     scim,
     secrets::{self, Cipher, CipherError},
     settings, stacks,
-    tunnel::Tunnels,
+    tunnel::{self, Tunnels},
     users, web,
 };
 
@@ -65,7 +65,7 @@ pub struct AppState {
     /// PostgreSQL.
     pub db: PgPool,
     /// Seals secrets at rest.
-    pub cipher: Cipher,
+    pub cipher: Arc<Cipher>,
     /// Who sessions and API keys stand for.
     pub identities: Arc<Identities>,
     /// Live changes.
@@ -95,13 +95,15 @@ impl App {
     /// Puts the state together.
     pub fn new(settings: Settings, db: PgPool, cipher: Cipher, metrics: PrometheusHandle) -> Self {
         let sessions = auth::SessionStore::new(db.clone());
+        let cipher = Arc::new(cipher);
+        let events = Bus::new(db.clone());
         Self(Arc::new(AppState {
             identities: Arc::new(Identities::new(db.clone(), sessions.clone())),
-            events: Bus::new(db.clone()),
+            tunnels: Tunnels::new(db.clone(), events.replica(), cipher.clone()),
+            events,
             cattle: Cattle::default(),
             swarms: Swarms::default(),
             hosts: Hosts::new(),
-            tunnels: Tunnels::default(),
             providers: Providers::default(),
             projects: stacks::Projects::default(),
             openapi: openapi::document(),
@@ -117,6 +119,8 @@ impl App {
     /// Starts the tasks that every domain runs beside requests.
     pub fn spawn_tasks(&self) {
         hosts::spawn(self.clone());
+        tunnel::spawn(self.clone());
+        agents::spawn(self);
         clusters::start(self);
         tokio::spawn(environments::finish_removals(self.clone()));
         catalog::start(self);
@@ -185,6 +189,8 @@ pub fn api_router() -> OpenApiRouter<App> {
         .merge(audit::router())
         .merge(settings::router())
         .merge(hosts::router())
+        .merge(agents::router())
+        .merge(tunnel::router())
         .merge(operations::router())
         .merge(stacks::router())
         .merge(clusters::swarm::router())
@@ -204,6 +210,7 @@ pub fn router(app: App) -> Router {
         .with_secure(app.settings.secure())
         .with_expiry(Expiry::OnInactivity(idle));
     api.merge(web::router())
+        .merge(agents::web_router())
         .route_layer(middleware::from_fn_with_state(app.clone(), access::enforce))
         .fallback(|| async { Error::not_found("page") })
         .method_not_allowed_fallback(|| async {

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 
+use crate::agent;
+
 /// Containers on your own machines: hosts, stacks, an app catalog, roles.
 #[derive(Debug, Parser)]
 #[command(name = "drover", version, about, long_about = None)]
@@ -36,8 +38,35 @@ pub enum Command {
         #[command(subcommand)]
         command: CatalogCommand,
     },
+    /// Run the agent of this host, which connects it to a server; or see how it stands.
+    Agent(Box<AgentArgs>),
     /// Print the OpenAPI document.
     Openapi,
+}
+
+/// `drover agent`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct AgentArgs {
+    /// What to do; without it: register if need be, and run.
+    #[command(subcommand)]
+    pub command: Option<AgentCommand>,
+    /// How to run.
+    #[command(flatten)]
+    pub options: agent::Options,
+}
+
+/// What `drover agent` can do.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Register this machine as a host, and end.
+    Register(Box<agent::Options>),
+    /// Say how the agent stands, and what is wrong. Ends with 0 when it is connected.
+    Status {
+        /// The agent's folder.
+        #[arg(long, env = "DROVER_AGENT_STATE_DIR", default_value = agent::STATE_DIR)]
+        state_dir: PathBuf,
+    },
 }
 
 /// What `drover catalog` can do.
@@ -97,6 +126,17 @@ pub struct Settings {
     /// The Docker socket that becomes the first host at the first start, where it is there.
     #[arg(long, env = "DROVER_DOCKER_SOCKET", default_value = "/var/run/docker.sock")]
     pub docker_socket: PathBuf,
+
+    /// Where the other replicas on the same database reach this one: HOST:PORT, or https://HOST:PORT
+    /// where a proxy in front of it does TLS. Default: where it listens or, when that is every
+    /// address, its address on the way to the database.
+    #[arg(long, env = "DROVER_REPLICA_ADDRESS")]
+    pub replica_address: Option<String>,
+
+    /// A folder with agents for other architectures than the server's own, named `drover-ARCH`
+    /// as `uname -m` says it, e.g. drover-aarch64.
+    #[arg(long, env = "DROVER_AGENT_DIR")]
+    pub agent_dir: Option<PathBuf>,
 
     /// A folder with one more catalog, read at each start.
     #[arg(long, env = "DROVER_CATALOG_DIR")]

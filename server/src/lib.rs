@@ -2,6 +2,8 @@
 //! domain.
 
 pub mod access;
+pub mod agent;
+pub mod agents;
 pub mod app;
 pub mod audit;
 pub mod auth;
@@ -25,3 +27,20 @@ pub mod stacks;
 pub mod tunnel;
 pub mod users;
 pub mod web;
+
+/// Ends on SIGTERM or Ctrl-C.
+pub async fn shutdown() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

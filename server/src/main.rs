@@ -8,13 +8,15 @@ use std::{
     time::Duration,
 };
 
+use axum::serve::ListenerExt;
 use clap::Parser;
 use drover_api::{Change, Topic};
 use drover_server::{
+    agent,
     app::{self, App},
     auth, catalog,
-    config::{CatalogCommand, Cli, Command, LogFormat, Settings},
-    database, environments, events, hosts, openapi,
+    config::{AgentArgs, AgentCommand, CatalogCommand, Cli, Command, LogFormat, Settings},
+    database, environments, events, hosts, openapi, shutdown, tunnel,
 };
 use secrecy::SecretString;
 use tokio::sync::Notify;
@@ -42,19 +44,44 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(settings) => {
-            start_log(&settings)?;
+            start_log(&settings.log, settings.log_format)?;
             on_runtime(serve(*settings))??;
         }
         Command::ResetPassword { login, generate, settings } => {
-            start_log(&settings)?;
+            start_log(&settings.log, settings.log_format)?;
             on_runtime(reset_password(*settings, login, generate))??;
         }
         Command::Catalog { command: CatalogCommand::Lint { directory } } => {
             return lint(&directory);
         }
+        Command::Agent(arguments) => return agent_command(*arguments),
         Command::Openapi => println!("{}", openapi::document()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn agent_command(arguments: AgentArgs) -> Result<ExitCode, Failure> {
+    match arguments.command {
+        Some(AgentCommand::Status { state_dir }) => {
+            let report = agent::status::look(&state_dir);
+            report.lines.iter().for_each(|line| println!("{line}"));
+            return Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Some(AgentCommand::Register(options)) => {
+            let host = on_one_thread(agent::register(*options))??;
+            println!("This machine is the host {} in {}.", host.name, host.environment);
+        }
+        None => {
+            start_log(&arguments.options.log, LogFormat::Text)?;
+            on_one_thread(agent::run(arguments.options))??;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An agent is small, and its work is waiting.
+fn on_one_thread<T>(work: impl Future<Output = T>) -> Result<T, std::io::Error> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
 }
 
 /// Prints what is wrong with a catalog, as compilers do.
@@ -68,14 +95,13 @@ fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, std::io::Error> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work))
 }
 
-fn start_log(settings: &Settings) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&settings.log)
-        .map_err(|error| format!("DROVER_LOG (--log) `{}`: {error}", settings.log))?;
+fn start_log(log: &str, format: LogFormat) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(log).map_err(|error| format!("--log `{log}`: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    match settings.log_format {
+    match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
     }
@@ -97,18 +123,24 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     app.spawn_tasks();
     let setup_link = auth::announce_setup(&app).await?;
     announce(&app, setup_link.as_deref());
+    let listener = listener.tap_io(|tcp| tunnel::dial::tune(tcp));
     let service = app::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let stopping = Arc::new(Notify::new());
     let stop = stopping.clone();
+    let tunnels = app.tunnels.clone();
     let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
         shutdown().await;
         tracing::info!("stopping");
+        tunnels.cut_all();
         stop.notify_one();
     });
     tokio::select! {
         served = serving => served?,
         // Events, logs and shells have no end of their own: browsers open them again elsewhere.
         () = async { stopping.notified().await; tokio::time::sleep(LAST_ANSWERS).await } => {}
+    }
+    if let Err(error) = tunnel::store::leave(&app.db, app.events.replica()).await {
+        tracing::debug!(%error, "cannot say goodbye to the other replicas");
     }
     app.db.close().await;
     if let Some(postgres) = database.private {
@@ -132,23 +164,6 @@ fn announce(app: &App, setup_link: Option<&str>) {
         );
     }
     let _ = out.flush();
-}
-
-/// Ends on SIGTERM or Ctrl-C.
-async fn shutdown() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = terminate => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
 }
 
 async fn reset_password(settings: Settings, login: String, generate: bool) -> Result<(), Failure> {

@@ -59,6 +59,16 @@ impl Docker {
         docker
     }
 
+    /// The engine on this socket, as it is.
+    pub(crate) fn on(socket: String) -> Self {
+        Self { socket }
+    }
+
+    /// The names of the tests' images.
+    pub(crate) fn images() -> Vec<&'static str> {
+        IMAGES.iter().map(|image| image.name).collect()
+    }
+
     /// Its socket.
     pub fn socket(&self) -> &str {
         &self.socket

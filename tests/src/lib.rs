@@ -3,6 +3,7 @@
 //! what it needs (PostgreSQL, Docker Engine, chromedriver) and says where through `DROVER_TEST_*`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod agent;
 mod browser;
 mod certificates;
 mod client;
@@ -13,15 +14,20 @@ mod engine;
 mod events;
 mod fake_docker;
 mod fake_github;
+mod front;
 mod git_server;
 mod hostile_openid;
+mod lan;
 mod openid_provider;
 mod proxy;
 mod samba;
 mod server;
+mod shell;
+mod site;
 mod slapd;
 mod tls_listener;
 
+pub use agent::{Agent, active_host, host_when, registration_token};
 pub use browser::Browser;
 pub use certificates::Certificates;
 pub use client::{Answer, Client};
@@ -34,12 +40,16 @@ pub use fake_docker::{Failure, FakeDocker};
 pub use fake_github::{
     CLIENT_ID as GITHUB_CLIENT_ID, CLIENT_SECRET as GITHUB_CLIENT_SECRET, FakeGithub, Trouble,
 };
+pub use front::{HttpProxy, TlsFront};
 pub use git_server::{GIT_USER, GitServer};
 pub use hostile_openid::{HostileOpenid, Plan, Signer};
+pub use lan::{HostProcess, Lan, LanHost, other_clock};
 pub use openid_provider::{OpenidPerson, OpenidProvider, OpenidSettings};
 pub use proxy::Proxy;
 pub use samba::Samba;
 pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, run};
+pub use shell::Shell;
+pub use site::{Agent, Site};
 pub use slapd::{LDAP_SERVICE, LDAP_SUFFIX, Slapd, group_dn, group_ldif, user_dn, user_ldif};
 
 use std::time::{Duration, Instant};

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     fs::File,
     io::Write,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -25,7 +26,8 @@ pub const ADMIN: &str = "ada";
 /// The password of every account that the harness makes.
 pub const PASSWORD: &str = "correct horse battery";
 
-fn drover() -> PathBuf {
+/// The program.
+pub(crate) fn drover() -> PathBuf {
     std::env::var_os("DROVER_BIN").map(PathBuf::from).unwrap_or_else(|| {
         // target/debug/deps/it-… → target/debug/drover
         let test = std::env::current_exe().unwrap();
@@ -84,12 +86,24 @@ pub struct Builder {
     database: Option<Database>,
     own_database: bool,
     public: bool,
+    address: IpAddr,
 }
 
 impl Builder {
     /// One more setting.
     pub fn set(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// As one more replica of this server: on its database, with its key.
+    pub fn replica_of(mut self, other: &TestServer) -> Self {
+        for (name, value) in other.environment() {
+            if ["DATABASE_URL", "DROVER_ENCRYPTION_KEY"].contains(&name) {
+                self = self.set(name, value);
+            }
+        }
+        self.own_database = true;
         self
     }
 
@@ -109,6 +123,13 @@ impl Builder {
     /// have their cookies there.
     pub fn public(mut self) -> Self {
         self.public = true;
+        self
+    }
+
+    /// On this address of the machine's rather than on loopback: hosts of a [`crate::Lan`] reach
+    /// it there.
+    pub fn listen(mut self, address: impl Into<IpAddr>) -> Self {
+        self.address = address.into();
         self
     }
 
@@ -137,16 +158,15 @@ impl Builder {
             environment.push(("DATABASE_URL".into(), database.url().into()));
             environment.push(("DROVER_ENCRYPTION_KEY".into(), STANDARD.encode(key).into()));
         }
-        let port = free_port();
+        let address = SocketAddr::new(self.address, free_port());
         if self.public {
-            environment
-                .push(("DROVER_PUBLIC_URL".into(), format!("http://127.0.0.1:{port}").into()));
+            environment.push(("DROVER_PUBLIC_URL".into(), format!("http://{address}").into()));
         }
         // The later of two settings of one name counts.
         environment.extend(self.environment);
         let mut server = TestServer {
             process: None,
-            port,
+            address,
             environment,
             database,
             folder,
@@ -166,7 +186,7 @@ fn free_port() -> u16 {
 /// test.
 pub struct TestServer {
     process: Option<Child>,
-    port: u16,
+    address: SocketAddr,
     environment: Vec<(String, OsString)>,
     database: Option<Database>,
     folder: TempDir,
@@ -176,7 +196,13 @@ pub struct TestServer {
 impl TestServer {
     /// Says how to start one.
     pub fn builder() -> Builder {
-        Builder { environment: Vec::new(), database: None, own_database: false, public: false }
+        Builder {
+            environment: Vec::new(),
+            database: None,
+            own_database: false,
+            public: false,
+            address: Ipv4Addr::LOCALHOST.into(),
+        }
     }
 
     /// One with a new database and no Docker.
@@ -186,7 +212,7 @@ impl TestServer {
 
     /// Where it is.
     pub fn base(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.address)
     }
 
     /// Its database.
@@ -223,7 +249,7 @@ impl TestServer {
 
     fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = command(&["serve", "--listen", &format!("127.0.0.1:{}", self.port)]);
+        let mut command = command(&["serve", "--listen", &self.address.to_string()]);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.process = Some(command.spawn().unwrap());

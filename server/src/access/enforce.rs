@@ -276,7 +276,9 @@ async fn record(
         target_id: note.target_id.or_else(|| params.last().map(|(_, value)| value.clone())),
         target_kind: Some(kind),
         target_name: note.target_name,
-        environment_id: param("environment_id").and_then(|id| id.parse().ok()),
+        environment_id: param("environment_id")
+            .and_then(|id| id.parse().ok())
+            .or(note.environment_id),
         address: Some(address.to_string()),
         outcome,
         detail: detail.into(),

@@ -214,6 +214,19 @@ pub const RULES: &[Rule] = &[
     read("/v1/environments/{environment_id}/audit", In(ManageEnvironment)),
     read("/v1/settings", Admin),
     write("PATCH", "/v1/settings", Admin, "settings.update"),
+    // agents
+    read("/agent/install.sh", Public),
+    read("/agent/{architecture}/drover", Public),
+    read("/agent/{architecture}/drover.sha256", Public),
+    read("/agent/image.tar", Public),
+    write("POST", "/v1/agents/register", Public, "host.register"),
+    // These two prove who they are by keys of their own.
+    read("/v1/agents/tunnel", Public),
+    read("/v1/replicas/tunnel", Public),
+    read("/v1/environments/{environment_id}/registration-tokens", In(ManageHosts)),
+    write("POST", "/v1/environments/{environment_id}/registration-tokens", In(ManageHosts), "registration_token.create"),
+    write("DELETE", "/v1/environments/{environment_id}/registration-tokens/{token_id}", In(ManageHosts), "registration_token.revoke"),
+    write("POST", "/v1/environments/{environment_id}/hosts/{host_id}/agent/upgrade", In(ManageHosts), "host.upgrade_agent"),
     // hosts
     read("/v1/environments/{environment_id}/hosts", In(View)),
     write("POST", "/v1/environments/{environment_id}/hosts", In(ManageHosts), "host.create"),

@@ -18,6 +18,7 @@ pub struct Note(Arc<Mutex<Noted>>);
 pub struct Noted {
     pub(crate) actor_id: Option<Uuid>,
     pub(crate) actor: Option<String>,
+    pub(crate) environment_id: Option<Uuid>,
     pub(crate) target_kind: Option<String>,
     pub(crate) target_id: Option<String>,
     pub(crate) target_name: Option<String>,
@@ -34,6 +35,11 @@ impl Note {
     pub fn actor(&self, id: Option<Uuid>, login: &str) {
         let login: String = login.chars().take(64).collect();
         self.with(|noted| (noted.actor_id, noted.actor) = (id, Some(login)));
+    }
+
+    /// Where, when the path does not say.
+    pub fn environment(&self, id: Uuid) {
+        self.with(|noted| noted.environment_id = Some(id));
     }
 
     /// How it ended, where the answer's status does not say (redirections).

@@ -17,7 +17,7 @@ use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use indexmap::IndexSet;
 use time::OffsetDateTime;
 use tokio::{
-    sync::broadcast::error::RecvError,
+    sync::broadcast::error::{RecvError, TryRecvError},
     task::JoinHandle,
     time::{Instant, MissedTickBehavior},
 };
@@ -108,6 +108,9 @@ async fn supervise(app: App) {
             () = app.hosts.rows_changed.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
+        // A server with a thousand hosts hears of all of them when it starts.
+        tokio::time::sleep(SOON).await;
+        while let Ok(_) | Err(TryRecvError::Lagged(_)) = events.try_recv() {}
     }
 }
 
@@ -129,6 +132,8 @@ async fn reconcile(app: &App, known: &mut HashMap<Uuid, Supervised>, rows: Vec<H
             connection.stop().await;
         }
         write(&app.hosts.live).remove(&id);
+        // Its agent asks again, and is told that the host is gone.
+        app.tunnels.cut(id);
         let host = supervised.host;
         tell(app, &host, app.hosts.index.remove_host(host.environment_id, id));
         tracing::info!(host = %host.row().name, "host removed");
@@ -210,8 +215,11 @@ async fn keep_connected(app: &App, host: &Arc<LiveHost>) {
         };
         tracing::warn!(host = %host.row().name, host_id = %host.id, %error, "host not connected");
         host.stand(app, state, Some(error.message().to_owned()), None);
-        tokio::time::sleep(pause_after(tries)).await;
-        tries += 1;
+        tokio::select! {
+            () = tokio::time::sleep(pause_after(tries)) => tries += 1,
+            // Its agent has connected.
+            () = host.again.notified() => {}
+        }
     }
 }
 

@@ -39,16 +39,19 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use drover_api::{Container, Endpoint, Host, HostEvent, HostMode, HostState};
+use drover_api::{Container, Endpoint, Host, HostAgent, HostEvent, HostMode, HostState};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, broadcast};
 use uuid::Uuid;
 
 pub use connection::spawn;
 pub use model::HostRow;
+pub(crate) use model::check_labels;
 pub use routes::{router, streams};
+pub(crate) use store::{get as get_row, insert as insert_row};
 
 use crate::{
+    agents::{self, AgentRow},
     app::App,
     error::{Error, Result},
 };
@@ -130,16 +133,24 @@ impl Hosts {
         let live = self.live(row.environment_id, row.id);
         let standing = live.as_ref().map(|live| read(&live.standing).clone());
         let standing = standing.unwrap_or_else(|| Standing::first(&row));
+        let reason = match &row.agent {
+            Some(agent) if agent.too_old => Some(format!(
+                "Its agent ({}) is too old for this server ({}). Run the install command of *Add host* on it again.",
+                agent.version,
+                agents::version::VERSION
+            )),
+            _ => standing.reason,
+        };
         Host {
             id: row.id,
             environment_id: row.environment_id,
             mode: row.mode,
             state: standing.state,
-            reason: standing.reason,
+            reason,
             last_contact_at: standing.last_contact_at.map(Into::into),
             facts: row.facts,
             usage: live.and_then(|live| live.usage.newest()).filter(|_| standing.docker.is_some()),
-            agent: None,
+            agent: row.agent.map(|agent| agent_to_api(agent, standing.last_contact_at)),
             containers: self.index.counts(row.environment_id, row.id),
             name: row.name,
             labels: row.labels,
@@ -152,6 +163,15 @@ impl Hosts {
     /// Follows changes of containers. A receiver that lags behind has missed some: look at all.
     pub fn changes(&self) -> broadcast::Receiver<ContainerChange> {
         self.changes.subscribe()
+    }
+
+    /// Has a host that is not connected be tried again now; every one, when none is named.
+    pub fn try_again(&self, host: Option<Uuid>) {
+        let live = read(&self.live);
+        match host {
+            Some(host) => live.get(&host).into_iter().for_each(|host| host.again.notify_one()),
+            None => live.values().for_each(|host| host.again.notify_one()),
+        }
     }
 
     /// The table `hosts` was changed here: read it again now.
@@ -169,6 +189,8 @@ pub struct LiveHost {
     row: RwLock<Arc<HostRow>>,
     standing: RwLock<Standing>,
     events: Mutex<VecDeque<HostEvent>>,
+    /// Its connection need not wait for the next try.
+    again: Notify,
     /// What is in use on it.
     pub usage: usage::History,
     /// Its images, volumes and networks, as last read.
@@ -206,6 +228,7 @@ impl LiveHost {
             standing: RwLock::new(Standing::first(&row)),
             row: RwLock::new(Arc::new(row)),
             events: Mutex::default(),
+            again: Notify::new(),
             usage: usage::History::default(),
             resources: resources::Cache::default(),
             stats: stats::Hub::default(),
@@ -302,6 +325,18 @@ pub async fn registry_auth(
     let password = app.cipher.open(&sealed).map_err(Error::internal)?;
     let password = String::from_utf8(password).map_err(Error::internal)?;
     Ok(Some(RegistryAuth { address: address.to_owned(), username, password: password.into() }))
+}
+
+fn agent_to_api(row: AgentRow, last_contact_at: Option<OffsetDateTime>) -> HostAgent {
+    HostAgent {
+        fit: agents::version::fit(&row.version, row.too_old),
+        version: row.version,
+        connected: row.open_since.is_some(),
+        since: row.open_since.or(last_contact_at).map(Into::into),
+        address: row.address,
+        upgrade: row.upgrade,
+        clone: row.clone,
+    }
 }
 
 /// A container as events carry it.

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::driver::{Dialer, DockerError, ErrorKind};
+use crate::agents::AgentRow;
 
 const MOST_LABELS: usize = 64;
 /// The longest PEM text that is taken.
@@ -43,6 +44,8 @@ pub struct HostRow {
     pub created_at: OffsetDateTime,
     /// Grows with each change by a person.
     pub version: i64,
+    /// The agent on it, for hosts that have one; as it was when the row was read.
+    pub agent: Option<AgentRow>,
 }
 
 /// Checks a new host; `None` for `name` when only the connection is to be tested.
@@ -82,6 +85,11 @@ pub fn check_update(input: &UpdateHost, row: &HostRow) -> Vec<FieldError> {
         (Endpoint::Agent, _) if row.endpoint != Endpoint::Agent => {
             errors.push(FieldError::new("endpoint", BY_AGENT));
         }
+        (Endpoint::Socket { .. } | Endpoint::Tcp { .. }, _) if row.endpoint == Endpoint::Agent => {
+            let why =
+                "This host is reached through its agent. Remove it, and add it in another way.";
+            errors.push(FieldError::new("endpoint", why));
+        }
         (Endpoint::Socket { .. } | Endpoint::Agent, Some(_)) => {
             errors.push(FieldError::new("tls", "Only a TCP address takes TLS credentials."));
         }
@@ -101,7 +109,8 @@ fn check_name(name: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn check_labels(labels: &IndexMap<String, String>, errors: &mut Vec<FieldError>) {
+/// Checks the labels of a host.
+pub(crate) fn check_labels(labels: &IndexMap<String, String>, errors: &mut Vec<FieldError>) {
     if labels.len() > MOST_LABELS {
         errors.push(FieldError::new("labels", format!("At most {MOST_LABELS} labels.")));
     }

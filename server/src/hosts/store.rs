@@ -1,12 +1,13 @@
 //! The table of hosts.
 
-use drover_api::{Endpoint, HostFacts};
+use drover_api::{AgentClone, AgentUpgrade, Endpoint, HostFacts};
 use indexmap::IndexMap;
 use sqlx::{PgConnection, PgExecutor, PgPool, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::model::{self, HostRow};
+use crate::agents::AgentRow;
 
 type Labels = IndexMap<String, String>;
 
@@ -28,6 +29,12 @@ struct Row {
     last_contact_at: Option<OffsetDateTime>,
     created_at: OffsetDateTime,
     version: i64,
+    agent_version: Option<String>,
+    agent_too_old: Option<bool>,
+    agent_address: Option<String>,
+    agent_open_since: Option<OffsetDateTime>,
+    agent_upgrade: Option<Json<AgentUpgrade>>,
+    agent_clone: Option<Json<AgentClone>>,
 }
 
 impl TryFrom<Row> for HostRow {
@@ -36,6 +43,14 @@ impl TryFrom<Row> for HostRow {
     fn try_from(row: Row) -> sqlx::Result<Self> {
         let mode = model::parse_mode(&row.mode)
             .ok_or_else(|| sqlx::Error::Decode(UnknownMode(row.mode).into()))?;
+        let agent = row.agent_version.map(|version| AgentRow {
+            version,
+            too_old: row.agent_too_old.unwrap_or_default(),
+            address: row.agent_address,
+            open_since: row.agent_open_since,
+            upgrade: row.agent_upgrade.map(|upgrade| upgrade.0),
+            clone: row.agent_clone.map(|clone| clone.0),
+        });
         Ok(Self {
             id: row.id,
             environment_id: row.environment_id,
@@ -48,6 +63,7 @@ impl TryFrom<Row> for HostRow {
             last_contact_at: row.last_contact_at,
             created_at: row.created_at,
             version: row.version,
+            agent,
         })
     }
 }
@@ -60,12 +76,17 @@ async fn select(
 ) -> sqlx::Result<Vec<HostRow>> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT id, environment_id, name::text AS "name!", labels AS "labels: Json<Labels>",
-               endpoint AS "endpoint: Json<Endpoint>", tls, mode,
-               facts AS "facts: Json<HostFacts>", last_contact_at, created_at, version
-           FROM hosts
-           WHERE ($1::uuid IS NULL OR environment_id = $1) AND ($2::uuid IS NULL OR id = $2)
-           ORDER BY id"#,
+        r#"SELECT h.id, h.environment_id, h.name::text AS "name!",
+               h.labels AS "labels: Json<Labels>", h.endpoint AS "endpoint: Json<Endpoint>", h.tls,
+               h.mode, h.facts AS "facts: Json<HostFacts>", h.last_contact_at, h.created_at,
+               h.version, a.version AS "agent_version?", a.too_old AS "agent_too_old?",
+               a.address AS "agent_address?", t.opened_at AS "agent_open_since?",
+               a.upgrade AS "agent_upgrade?: Json<AgentUpgrade>",
+               a.clone AS "agent_clone?: Json<AgentClone>"
+           FROM hosts h LEFT JOIN agents a ON a.host_id = h.id
+               LEFT JOIN tunnels t ON t.host_id = h.id
+           WHERE ($1::uuid IS NULL OR h.environment_id = $1) AND ($2::uuid IS NULL OR h.id = $2)
+           ORDER BY h.id"#,
         environment_id,
         id
     )
@@ -91,7 +112,7 @@ pub async fn get(db: &PgPool, environment_id: Uuid, id: Uuid) -> sqlx::Result<Op
 
 /// Adds a host, and answers its id.
 pub async fn insert(
-    db: &PgPool,
+    db: impl PgExecutor<'_>,
     environment_id: Uuid,
     name: &str,
     labels: &Labels,

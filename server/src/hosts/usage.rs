@@ -11,16 +11,20 @@ use std::{
     time::Duration,
 };
 
-use drover_api::{Change, ContainerState, Event, HostUsage, Topic};
+use drover_api::{Change, ContainerState, Endpoint, Event, HostUsage, MachineUsage, Topic};
 use futures_util::{StreamExt, stream};
 use time::OffsetDateTime;
+use tokio_util::codec::{FramedRead, LinesCodec};
 
 use super::{
     LiveHost,
     driver::{Docker, stream::RawStats},
     lock, stats,
 };
-use crate::app::App;
+use crate::{
+    app::App,
+    tunnel::{Measured, Target},
+};
 
 /// The pause between rounds.
 const ROUND: Duration = Duration::from_secs(5);
@@ -30,6 +34,8 @@ const DISK_ROUND: Duration = Duration::from_secs(300);
 const SAMPLE: usize = 64;
 /// How many at a time.
 const AT_ONCE: usize = 4;
+/// The longest line of an agent's measurements.
+const LONGEST_LINE: usize = 4096;
 /// A quarter of an hour of rounds.
 const KEPT: usize = 180;
 
@@ -51,10 +57,10 @@ impl History {
         lock(&self.rounds).iter().cloned().collect()
     }
 
-    fn push(&self, cpu: f64, memory: u64) -> HostUsage {
+    fn push(&self, cpu: f64, memory: u64, machine: Option<MachineUsage>) -> HostUsage {
         let disk = *lock(&self.disk);
-        let usage =
-            HostUsage { at: OffsetDateTime::now_utc().into(), cpu, memory, disk, machine: None };
+        let at = OffsetDateTime::now_utc().into();
+        let usage = HostUsage { at, cpu, memory, disk, machine };
         let mut rounds = lock(&self.rounds);
         if rounds.len() == KEPT {
             rounds.pop_front();
@@ -66,10 +72,80 @@ impl History {
 
 /// Measures a connected host until it is aborted.
 pub(super) async fn measure(app: App, host: Arc<LiveHost>, docker: Docker) {
-    tokio::join!(measure_containers(&app, &host, &docker), measure_disk(&host, &docker));
+    if host.row().endpoint == Endpoint::Agent {
+        tokio::join!(hear_agent(&app, &host, &docker), measure_disk(&host, &docker));
+    } else {
+        tokio::join!(measure_containers(&app, &host, &docker, None), measure_disk(&host, &docker));
+    }
 }
 
-async fn measure_containers(app: &App, host: &LiveHost, docker: &Docker) {
+/// What the host's agent measures, as it tells it. Its engine is asked about containers only where
+/// the kernel does not count them in one place.
+async fn hear_agent(app: &App, host: &LiveHost, docker: &Docker) {
+    let machine = Mutex::new(None);
+    loop {
+        match app.tunnels.way(host.id).open(&Target::Usage).await {
+            Ok(stream) => {
+                let mut lines =
+                    FramedRead::new(stream, LinesCodec::new_with_max_length(LONGEST_LINE));
+                while let Some(Ok(line)) = lines.next().await {
+                    let Ok(measured) = serde_json::from_str::<Measured>(&line) else { continue };
+                    match measured.containers {
+                        Some(containers) => {
+                            let (cpu, memory) = (containers.cpu, containers.memory);
+                            tell(app, host, host.usage.push(cpu, memory, Some(measured.machine)));
+                        }
+                        None => {
+                            *lock(&machine) = Some(measured.machine);
+                            break;
+                        }
+                    }
+                }
+            }
+            Err(error) => tracing::debug!(host_id = %host.id, %error, "the agent tells no use"),
+        }
+        if lock(&machine).is_some() {
+            return tokio::select! {
+                () = measure_containers(app, host, docker, Some(&machine)) => {}
+                () = hear_machine(app, host, &machine) => {}
+            };
+        }
+        tokio::time::sleep(ROUND).await;
+    }
+}
+
+/// Keeps what the agent tells of the machine alone.
+async fn hear_machine(app: &App, host: &LiveHost, machine: &Mutex<Option<MachineUsage>>) {
+    loop {
+        if let Ok(stream) = app.tunnels.way(host.id).open(&Target::Usage).await {
+            let mut lines = FramedRead::new(stream, LinesCodec::new_with_max_length(LONGEST_LINE));
+            while let Some(Ok(line)) = lines.next().await {
+                if let Ok(measured) = serde_json::from_str::<Measured>(&line) {
+                    *lock(machine) = Some(measured.machine);
+                }
+            }
+        }
+        tokio::time::sleep(ROUND).await;
+    }
+}
+
+fn tell(app: &App, host: &LiveHost, usage: HostUsage) {
+    app.events.publish_local(Event {
+        topic: Topic::Host,
+        environment_id: Some(host.environment_id),
+        id: host.id.to_string(),
+        host_id: None,
+        change: Change::Updated,
+        object: serde_json::to_value(usage).ok(),
+    });
+}
+
+async fn measure_containers(
+    app: &App,
+    host: &LiveHost,
+    docker: &Docker,
+    machine: Option<&Mutex<Option<MachineUsage>>>,
+) {
     let mut sampler = Sampler::default();
     // CPU is known from the second round on: let that one come soon.
     let mut pause = Duration::from_secs(1);
@@ -97,15 +173,8 @@ async fn measure_containers(app: &App, host: &LiveHost, docker: &Docker) {
         }
         drop(measured);
         if let Some((cpu, memory)) = sampler.sum(running.len()) {
-            let usage = host.usage.push(cpu, memory);
-            app.events.publish_local(Event {
-                topic: Topic::Host,
-                environment_id: Some(host.environment_id),
-                id: host.id.to_string(),
-                host_id: None,
-                change: Change::Updated,
-                object: serde_json::to_value(usage).ok(),
-            });
+            let machine = machine.and_then(|machine| lock(machine).clone());
+            tell(app, host, host.usage.push(cpu, memory, machine));
         }
         tokio::time::sleep(std::mem::replace(&mut pause, ROUND)).await;
     }
@@ -232,7 +301,7 @@ mod tests {
     fn the_history_is_bounded() {
         let history = History::default();
         for _ in 0..KEPT + 5 {
-            history.push(1.0, 1);
+            history.push(1.0, 1, None);
         }
         assert_eq!(history.all().len(), KEPT);
     }

@@ -6,6 +6,6 @@ mod store;
 
 pub use routes::router;
 pub use store::{
-    catalog_refresh_minutes, directory_grace_minutes, directory_refresh_minutes, instance_name,
-    key_check,
+    agents_upgrade_themselves, catalog_refresh_minutes, directory_grace_minutes,
+    directory_refresh_minutes, instance_name, key_check,
 };

@@ -25,6 +25,7 @@ async fn get(State(app): State<App>) -> Result<Json<ServerSettings>> {
         catalog_refresh_minutes: store::catalog_refresh_minutes(&app.db).await?,
         directory_refresh_minutes: store::directory_refresh_minutes(&app.db).await?,
         directory_grace_minutes: store::directory_grace_minutes(&app.db).await?,
+        agents_upgrade_themselves: store::agents_upgrade_themselves(&app.db).await?,
         version: env!("CARGO_PKG_VERSION").into(),
         public_url: app.settings.public_url(),
         embedded_database: app.settings.database_url.is_none(),
@@ -83,6 +84,9 @@ async fn update(
         store::set(&app.db, "directory_grace_minutes", minutes.into()).await?;
         // It decides whose groups count.
         app.access_changed_quietly().await;
+    }
+    if let Some(wanted) = input.agents_upgrade_themselves {
+        store::set(&app.db, "agents_upgrade_themselves", wanted.into()).await?;
     }
     app.events.updated(Topic::Setting, None, "settings").await;
     get(State(app)).await

@@ -33,6 +33,12 @@ pub async fn catalog_refresh_minutes(db: &PgPool) -> sqlx::Result<u32> {
     minutes(db, "catalog_refresh_minutes", 60).await
 }
 
+/// Whether agents become the server's version by themselves.
+pub async fn agents_upgrade_themselves(db: &PgPool) -> sqlx::Result<bool> {
+    let value = value(db, "agents_upgrade_themselves").await?;
+    Ok(value.and_then(|value| value.as_bool()).unwrap_or_default())
+}
+
 pub(super) async fn set(db: &PgPool, key: &str, value: serde_json::Value) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO settings (key, value) VALUES ($1, $2)

@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod access;
+mod agents;
 mod api;
 mod auth;
 mod browser;
 mod hosts;
+mod lan;
 mod session;
 mod stacks;
 mod start;

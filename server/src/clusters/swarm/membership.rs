@@ -336,20 +336,23 @@ impl Work<'_> {
             }
         }
         let ready = self
-            .wait(PATIENCE, fraction, &format!("{name} is getting ready."), || { async {
-                let local = engine.local_swarm().await.ok();
-                let Ok(nodes) = docker.list_nodes().await else { return Ok(None) };
-                let ready = local.is_some_and(|local| {
-                    local.local_node_state == LocalState::Active
-                        && nodes.iter().any(|node| {
-                            node.id == local.node_id
-                                && node.status.state == "ready"
-                                && role(node) == wanted
-                                && (wanted == NodeRole::Worker || is_reachable(node))
-                        })
-                });
-                Ok(ready.then_some(()))
-            }.boxed() })
+            .wait(PATIENCE, fraction, &format!("{name} is getting ready."), || {
+                async {
+                    let local = engine.local_swarm().await.ok();
+                    let Ok(nodes) = docker.list_nodes().await else { return Ok(None) };
+                    let ready = local.is_some_and(|local| {
+                        local.local_node_state == LocalState::Active
+                            && nodes.iter().any(|node| {
+                                node.id == local.node_id
+                                    && node.status.state == "ready"
+                                    && role(node) == wanted
+                                    && (wanted == NodeRole::Worker || is_reachable(node))
+                            })
+                    });
+                    Ok(ready.then_some(()))
+                }
+                .boxed()
+            })
             .await?;
         if ready.is_none() {
             let why = format!(
@@ -405,10 +408,13 @@ impl Work<'_> {
                     .await
                     .map_err(Error::from)?;
                 if let Some(host) = host.filter(|_| is_up) {
-                    self.wait(PATIENCE, 0.7, &format!("{name} becomes a worker."), || { async {
-                        let (_, local) = self.engine(host, 0.7).await?;
-                        Ok((!local.control_available).then_some(()))
-                    }.boxed() })
+                    self.wait(PATIENCE, 0.7, &format!("{name} becomes a worker."), || {
+                        async {
+                            let (_, local) = self.engine(host, 0.7).await?;
+                            Ok((!local.control_available).then_some(()))
+                        }
+                        .boxed()
+                    })
                     .await?;
                 }
             }
@@ -445,12 +451,15 @@ impl Work<'_> {
     /// Moves a node's tasks elsewhere.
     async fn empty(&self, docker: &Docker, node: &Node, name: &str) -> Step<()> {
         docker.change_node(&node.id, set("Availability", "drain")).await.map_err(Error::from)?;
-        self.wait(DRAIN, 0.2, &format!("The tasks of {name} move elsewhere."), || { async {
-            let mine = [node.id.clone()];
-            let tasks = docker.list_tasks("node", &mine).await.map_err(Error::from)?;
-            let runs = |state: &str| !super::view::has_ended(state);
-            Ok((!tasks.iter().any(|task| runs(&task.status.state))).then_some(()))
-        }.boxed() })
+        self.wait(DRAIN, 0.2, &format!("The tasks of {name} move elsewhere."), || {
+            async {
+                let mine = [node.id.clone()];
+                let tasks = docker.list_tasks("node", &mine).await.map_err(Error::from)?;
+                let runs = |state: &str| !super::view::has_ended(state);
+                Ok((!tasks.iter().any(|task| runs(&task.status.state))).then_some(()))
+            }
+            .boxed()
+        })
         .await?;
         Ok(())
     }
@@ -458,18 +467,21 @@ impl Work<'_> {
     /// Removes a node from the list, once it counts as down.
     async fn forget(&self, node: &str, name: &str, force: bool) -> Step<()> {
         let gone = self
-            .wait(PATIENCE, 0.9, &format!("The swarm forgets {name}."), || { async {
-                // Another manager may have to be found first.
-                let Ok(docker) = self.live.docker() else { return Ok(None) };
-                match docker.remove_node(node, force).await {
-                    Ok(()) => Ok(Some(())),
-                    Err(error) if error.is_not_found() => Ok(Some(())),
-                    Err(error) => {
-                        tracing::debug!(%error, node, "a node is not forgotten yet");
-                        Ok(None)
+            .wait(PATIENCE, 0.9, &format!("The swarm forgets {name}."), || {
+                async {
+                    // Another manager may have to be found first.
+                    let Ok(docker) = self.live.docker() else { return Ok(None) };
+                    match docker.remove_node(node, force).await {
+                        Ok(()) => Ok(Some(())),
+                        Err(error) if error.is_not_found() => Ok(Some(())),
+                        Err(error) => {
+                            tracing::debug!(%error, node, "a node is not forgotten yet");
+                            Ok(None)
+                        }
                     }
                 }
-            }.boxed() })
+                .boxed()
+            })
             .await?;
         if gone.is_none() {
             let why = format!(
@@ -532,9 +544,9 @@ impl Work<'_> {
             docker.init_swarm(&init).await.map_err(|error| self.refused(input.host_id, &error))?;
         }
         let nodes = self
-            .wait(PATIENCE, 0.5, &format!("{name} becomes the leader."), || { async {
-                Ok(docker.list_nodes().await.ok())
-            }.boxed() })
+            .wait(PATIENCE, 0.5, &format!("{name} becomes the leader."), || {
+                async { Ok(docker.list_nodes().await.ok()) }.boxed()
+            })
             .await?
             .ok_or_else(|| failed("swarm_no_quorum", "The new swarm has no leader."))?;
         let swarm = docker.swarm().await.map_err(Error::from)?;

@@ -2,6 +2,7 @@
 //! `docs/performance.md`. `scripts/bench.sh` builds the release and starts what this needs.
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 
+mod agents;
 mod sign_in;
 
 use std::{
@@ -24,8 +25,8 @@ struct Row {
 }
 
 /// What can be measured by itself, in the order of the table.
-const PARTS: [&str; 8] =
-    ["start", "memory", "list", "death", "install", "sign-in", "role-check", "load"];
+const PARTS: [&str; 9] =
+    ["start", "memory", "list", "death", "install", "agents", "sign-in", "role-check", "load"];
 
 /// Measures the parts that the arguments name, or all.
 #[tokio::main]
@@ -59,6 +60,7 @@ async fn measure(part: &str) -> Vec<Row> {
         "list" => list_of_containers().await.into(),
         "death" => vec![death_to_page().await],
         "install" => vec![install().await],
+        "agents" => agents::rows().await,
         "sign-in" => sign_in::rows().await,
         "role-check" => vec![sign_in::role_check()],
         "load" => first_load().await.into(),
@@ -95,6 +97,16 @@ fn page(table: &str) -> String {
          with an API key and the check of its role.\n\
          - Death: a process is killed in a container of a real Docker Engine; until the open list \
          of containers in Chromium shows it.\n\
+         - Through the tunnel: `/docker/hosts/{{id}}` of a server, whose host is the tests' engine by \
+         an agent, against the same engine's socket, by the same client in the same run, by turns. \
+         The stream is timed from its first byte to its last, as the engine collects an image before \
+         it sends it. Server, agent, engine and client share the cores, so that every step on the \
+         way costs throughput.\n\
+         - A key's echo: one key each 20 ms in `cat` in a shell with a terminal, from the key until \
+         the terminal shows it.\n\
+         - 1,000 agents: the agents' own code in the measuring process, each with a key, a tunnel and \
+         a made-up Docker API; memory and CPU of the server alone. A killed server is started at \
+         once; until the list of hosts shows all as active and that of containers all 10,000.\n\
          - Sign-in: a real slapd with 10,000 people and 1,000 groups, 200 on each of 5 levels, by \
          LDAPS. At 1 user, 200 people whose groups are all others' sign in one after the other, by \
          turns through `POST /v1/session` and by the same requests (the person, the bind, the \
