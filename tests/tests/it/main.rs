@@ -11,3 +11,4 @@ mod lan;
 mod session;
 mod stacks;
 mod start;
+mod swarm;
