@@ -49,7 +49,7 @@ pub use proxy::Proxy;
 pub use samba::Samba;
 pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, run};
 pub use shell::Shell;
-pub use site::{Agent, Site};
+pub use site::{LanAgent, Site};
 pub use slapd::{LDAP_SERVICE, LDAP_SUFFIX, Slapd, group_dn, group_ldif, user_dn, user_ldif};
 
 use std::time::{Duration, Instant};

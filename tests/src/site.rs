@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use drover_api::{
-    CreateRegistrationToken, CreatedRegistrationToken, Host, HostState, List, Operation, Stack,
-    StackOperation,
-};
+use drover_api::{Host, HostState, List, Operation, Stack, StackOperation};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Builder, Client, HostProcess, Lan, LanHost, Shell, TestServer, eventually, server};
+use crate::{
+    Builder, Client, HostProcess, Lan, LanHost, Shell, TestServer, eventually, registration_token,
+    server,
+};
 
 const SOON: Duration = Duration::from_secs(30);
 /// How long an operation may take.
@@ -19,7 +19,7 @@ const LATER: Duration = Duration::from_secs(120);
 pub struct Site {
     // Dropped in this order: the server would bring back what is on its hosts.
     /// The agents, by host.
-    pub agents: Vec<Agent>,
+    pub agents: Vec<LanAgent>,
     /// The server.
     pub server: TestServer,
     /// The hosts.
@@ -44,7 +44,7 @@ impl Site {
         let token = site.registration_token().await;
         let base = site.server.base();
         for host in site.lan.hosts() {
-            site.agents.push(Agent::start(host, &base, &token, &[]));
+            site.agents.push(LanAgent::start(host, &base, &token, &[]));
         }
         for host in site.lan.hosts() {
             site.host_in(host.name(), HostState::Active).await;
@@ -69,15 +69,7 @@ impl Site {
 
     /// Makes a registration token, and answers its secret.
     pub async fn registration_token(&self) -> String {
-        let new = CreateRegistrationToken {
-            name: "test".into(),
-            expires_in_hours: 1,
-            most_hosts: None,
-            labels: [].into(),
-        };
-        let path = self.path("registration-tokens");
-        let made: CreatedRegistrationToken = self.admin.post(&path, new).await.expect(201).json();
-        made.secret
+        registration_token(&self.admin, self.environment).await
     }
 
     /// The hosts as the server shows them.
@@ -163,13 +155,13 @@ impl Site {
 }
 
 /// A real `drover agent` on a host, which keeps its state where agents do.
-pub struct Agent {
+pub struct LanAgent {
     process: Option<HostProcess>,
     words: Vec<String>,
     log: String,
 }
 
-impl Agent {
+impl LanAgent {
     /// Starts one. It registers by the token, unless the host is registered.
     pub fn start(host: &LanHost, server: &str, token: &str, more: &[&str]) -> Self {
         Self::start_with(host, server, token, more, &[])

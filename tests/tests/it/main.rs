@@ -5,6 +5,7 @@ mod access;
 mod agents;
 mod api;
 mod auth;
+mod bad_days;
 mod browser;
 mod hosts;
 mod lan;

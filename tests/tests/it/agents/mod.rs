@@ -1,41 +1,3 @@
-<<<<<<< HEAD
-//! Agents on real hosts: the bad days of networks, machines and servers.
-
-mod accidents;
-mod replicas;
-mod streams;
-mod versions;
-
-use std::time::Duration;
-
-use drover_api::{Host, HostState};
-use drover_tests::{LanHost, Site};
-
-const SOON: Duration = Duration::from_secs(20);
-const LATER: Duration = Duration::from_secs(120);
-
-/// Runs a container on a host; its id.
-fn run(host: &LanHost, more: &[&str], image_and_command: &[&str]) -> String {
-    host.docker().run(&[&["run", "--detach"], more, image_and_command].concat())
-}
-
-/// When a container was started, and as which process: the same as long as nobody touches it.
-fn life(host: &LanHost, container: &str) -> String {
-    let format = "{{.State.StartedAt}} {{.State.Pid}} {{.State.Running}} {{.RestartCount}}";
-    host.docker().run(&["inspect", "--format", format, container])
-}
-
-/// When the tunnel was opened: another one is a new one.
-fn tunnel(host: &Host) -> String {
-    let agent = host.agent.as_ref().unwrap();
-    assert!(agent.connected, "{host:?}");
-    serde_json::to_string(&agent.since).unwrap()
-}
-
-/// The one host of a site.
-async fn only(site: &Site) -> Host {
-    site.host_in("node-1", HostState::Active).await
-=======
 //! Agents: the real program, on this machine, against a real server and a real Docker Engine.
 
 mod install;
@@ -74,5 +36,4 @@ impl Fixture {
     fn hosts(&self) -> String {
         format!("/v1/environments/{}/hosts", self.environment)
     }
->>>>>>> main
 }

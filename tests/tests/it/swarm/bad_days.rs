@@ -3,7 +3,8 @@
 use super::*;
 use drover_api::{StackState, SwarmPart};
 
-const APP: &str = "services: {app: {image: 'drover-test/sleep:1', stop_grace_period: 0s, deploy: {replicas: 3}}}";
+const APP: &str =
+    "services: {app: {image: 'drover-test/sleep:1', stop_grace_period: 0s, deploy: {replicas: 3}}}";
 
 #[tokio::test]
 async fn a_lost_quorum_is_said_and_forced_to_an_end() {
@@ -24,9 +25,8 @@ async fn a_lost_quorum_is_said_and_forced_to_an_end() {
     assert_eq!(host.state, HostState::Active, "{host:?}");
 
     let force = fixture.path("swarm/force-new-cluster");
-    let body = |n: usize, confirm: &str| {
-        json!({ "host_id": fixture.hosts[n].id, "confirm": confirm })
-    };
+    let body =
+        |n: usize, confirm: &str| json!({ "host_id": fixture.hosts[n].id, "confirm": confirm });
     fixture.admin.post(&force, body(0, "")).await.problem(422, "invalid_input");
     fixture.admin.post(&force, body(1, "Swarm")).await.problem(422, "invalid_input");
     let operation: Operation =
@@ -49,9 +49,7 @@ async fn a_lost_quorum_is_said_and_forced_to_an_end() {
         })
         .await;
     fixture.docker(1).run(&["swarm", "leave", "--force"]);
-    fixture
-        .swarm_when("node-2 is in none", |swarm| swarm.hosts[1].part == SwarmPart::None)
-        .await;
+    fixture.swarm_when("node-2 is in none", |swarm| swarm.hosts[1].part == SwarmPart::None).await;
     let join = json!({ "managers": [fixture.node(1)] });
     let operation: Operation =
         fixture.admin.post(&fixture.path("swarm/join"), join).await.expect(202).json();
@@ -105,9 +103,7 @@ async fn a_killed_server_ends_in_the_same_place() {
         lines.sort_unstable();
         assert_eq!(lines, ["kill_app 1/1", "kill_web 2/2"], "after round {round}");
         let image = format!("drover-test/web:{}", 1 + round % 2);
-        fixture
-            .service_when("kill_web", "as wanted", |s| s.running == 2 && s.image == image)
-            .await;
+        fixture.service_when("kill_web", "as wanted", |s| s.running == 2 && s.image == image).await;
     }
     eventually("one secret is left", LATER, async || {
         let secrets = fixture.prints(&["secret", "ls", "--format", "{{.Name}}"]);
@@ -128,8 +124,7 @@ async fn a_swarm_is_made_by_a_server_that_is_killed_meanwhile() {
     tokio::time::sleep(Duration::from_millis(700)).await;
     fixture.server.restart().await;
     fixture.succeeds(&operation).await;
-    let swarm = fixture
-        .swarm_when("three nodes", |s| s.state == SwarmState::Active && s.nodes == 3)
-        .await;
+    let swarm =
+        fixture.swarm_when("three nodes", |s| s.state == SwarmState::Active && s.nodes == 3).await;
     assert_eq!(swarm.managers, 1);
 }

@@ -42,9 +42,7 @@ async fn a_stack_of_the_command_line_is_managed() {
     fixture.admin.post(&format!("{path}/scale"), json!({ "replicas": 3 })).await.expect(200);
     fixture.service_when("hand_web", "scaled", |service| service.running == 3).await;
     // Nothing that this code does not know is lost on the way.
-    let spec = |what: &str| {
-        fixture.prints(&["service", "inspect", "hand_web", "--format", what])
-    };
+    let spec = |what: &str| fixture.prints(&["service", "inspect", "hand_web", "--format", what]);
     assert_eq!(spec("{{.Spec.EndpointSpec.Mode}}"), "dnsrr");
 
     // Another image, and back.
@@ -99,7 +97,8 @@ async fn a_stack_of_the_command_line_is_managed() {
 async fn networks_and_configs_are_made_and_removed() {
     let fixture = Fixture::start(1).await;
     fixture.make(1).await;
-    let new = json!({ "name": "back", "attachable": true, "encrypted": true, "subnet": "10.77.0.0/24" });
+    let new =
+        json!({ "name": "back", "attachable": true, "encrypted": true, "subnet": "10.77.0.0/24" });
     let network: SwarmNetwork =
         fixture.admin.post(&fixture.path("swarm/networks"), &new).await.expect(201).json();
     assert_eq!(network.subnets, ["10.77.0.0/24"]);
@@ -128,17 +127,24 @@ async fn what_could_take_over_a_node_is_not_for_everyone() {
     let fixture = Fixture::start(1).await;
     fixture.make(1).await;
     fixture.prints(&[
-        "service", "create", "--detach", "--name", "root", "--endpoint-mode", "dnsrr",
-        "--mount", "type=bind,source=/,target=/host", "drover-test/sleep:1",
+        "service",
+        "create",
+        "--detach",
+        "--name",
+        "root",
+        "--endpoint-mode",
+        "dnsrr",
+        "--mount",
+        "type=bind,source=/,target=/host",
+        "drover-test/sleep:1",
     ]);
     let service = fixture.service_when("root", "running", |service| service.running == 1).await;
     let member = fixture.server.member("ada", fixture.environment, Role::Restricted).await;
     let path = fixture.path(&format!("swarm/services/{}", service.id));
     member.get(&path).await.expect(200);
-    for (what, body) in [
-        ("scale", json!({ "replicas": 2 })),
-        ("update", json!({ "image": "drover-test/web:1" })),
-    ] {
+    for (what, body) in
+        [("scale", json!({ "replicas": 2 })), ("update", json!({ "image": "drover-test/web:1" }))]
+    {
         let answer = member.post(&format!("{path}/{what}"), body).await;
         answer.problem(403, "host_takeover");
     }
@@ -148,9 +154,7 @@ async fn what_could_take_over_a_node_is_not_for_everyone() {
         task.host_id.unwrap(),
         task.container_id.unwrap()
     );
-    let refused = member
-        .send(member.request(reqwest::Method::GET, &fixture.path(&exec)))
-        .await;
+    let refused = member.send(member.request(reqwest::Method::GET, &fixture.path(&exec))).await;
     assert!(matches!(refused.status, 403 | 426), "{refused:?}");
     // In a stack of its own neither.
     let text = "services: {web: {image: 'drover-test/sleep:1', volumes: ['/:/host']}}";

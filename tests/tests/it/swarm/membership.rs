@@ -55,8 +55,7 @@ async fn a_swarm_is_made_grown_and_dissolved() {
 
     // It leaves, and joins again.
     let leave = fixture.path(&format!("swarm/nodes/{}/leave", worker.id));
-    let operation: Operation =
-        fixture.admin.post(&leave, json!({})).await.expect(202).json();
+    let operation: Operation = fixture.admin.post(&leave, json!({})).await.expect(202).json();
     fixture.succeeds(&operation).await;
     fixture.swarm_when("two nodes again", |swarm| swarm.nodes == 2).await;
     let join = json!({ "workers": [fixture.node(1)] });
@@ -142,7 +141,13 @@ async fn a_swarm_that_is_there_is_taken_over() {
     let join = ["swarm", "join", "--token", &token, "--advertise-addr", &other, &manager];
     fixture.docker(1).run(&join);
     fixture.prints(&[
-        "service", "create", "--detach", "--name", "old", "--endpoint-mode", "dnsrr",
+        "service",
+        "create",
+        "--detach",
+        "--name",
+        "old",
+        "--endpoint-mode",
+        "dnsrr",
         "drover-test/sleep:1",
     ]);
 
@@ -188,11 +193,7 @@ async fn a_manager_that_is_needed_stays_one() {
         (node.state == "down").then_some(())
     })
     .await;
-    fixture
-        .admin
-        .delete(&fixture.path(&format!("swarm/nodes/{}", away.id)))
-        .await
-        .expect(204);
+    fixture.admin.delete(&fixture.path(&format!("swarm/nodes/{}", away.id))).await.expect(204);
     fixture.swarm_when("two managers", |swarm| swarm.managers == 2).await;
     fixture.admin.patch(&path, &demote).await.expect(200);
     let swarm = fixture.swarm_when("one manager", |swarm| swarm.managers == 1).await;

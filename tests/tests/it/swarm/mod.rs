@@ -47,8 +47,7 @@ impl Fixture {
             cluster_kind: ClusterKind::Swarm,
             ..CreateEnvironment::default()
         };
-        let environment: Environment =
-            admin.post("/v1/environments", new).await.expect(201).json();
+        let environment: Environment = admin.post("/v1/environments", new).await.expect(201).json();
         assert_eq!(environment.cluster_kind, ClusterKind::Swarm);
         let mut fixture = Self {
             server,

@@ -76,7 +76,8 @@ async fn a_stack_is_what_the_command_line_would_have_made() {
     // A log from all nodes, and a shell in a task on another one.
     let log = format!("stacks/{}", stack.id);
     assert!(fixture.admin.get(&fixture.path(&log)).await.status == 200);
-    let path = fixture.path(&format!("hosts/{}/containers/{container}/exec/ws", fixture.hosts[n].id));
+    let path =
+        fixture.path(&format!("hosts/{}/containers/{container}/exec/ws", fixture.hosts[n].id));
     let mut shell = Shell::open(&fixture.server.base(), &fixture.token, &path).await;
     shell.type_in("echo one-$((1+1))\n").await;
     shell.until("one-2").await;
@@ -100,7 +101,8 @@ async fn a_stack_is_what_the_command_line_would_have_made() {
     for kind in ["service", "secret", "config"] {
         assert_eq!(fixture.prints(&[kind, "ls", "--quiet"]), "", "{kind}");
     }
-    let networks = fixture.prints(&["network", "ls", "--filter", "driver=overlay", "--format", "{{.Name}}"]);
+    let networks =
+        fixture.prints(&["network", "ls", "--filter", "driver=overlay", "--format", "{{.Name}}"]);
     assert_eq!(networks, "ingress");
     for n in 0..3 {
         assert_eq!(fixture.docker(n).run(&["volume", "ls", "--quiet"]), "");

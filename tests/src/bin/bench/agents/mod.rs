@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use drover_api::{CreateRegistrationToken, CreatedRegistrationToken, Host, HostState, List};
-use drover_tests::{Client, Docker, Shell, TestServer, eventually};
+use drover_tests::{
+    Client, Docker, Shell, TestServer, active_host, eventually, registration_token,
+};
 use uuid::Uuid;
 
 use crate::{Row, percentile, resident};
@@ -62,12 +63,7 @@ impl Site {
             .stderr(log)
             .spawn()
             .unwrap();
-        let path = format!("/v1/environments/{environment}/hosts");
-        let host = eventually("the agent is connected", Duration::from_secs(30), async || {
-            let list: List<Host> = admin.get(&path).await.expect(200).json();
-            list.items.into_iter().find(|host| host.state == HostState::Active)
-        })
-        .await;
+        let host = active_host(&admin, environment, "bench").await;
         let label = format!("drover-bench={}", Uuid::new_v4());
         let site = Self {
             agent,
@@ -134,18 +130,6 @@ impl Drop for Site {
         self.docker.clean(&self.label);
         self.docker.try_run(&["rmi", BIG]);
     }
-}
-
-async fn registration_token(admin: &Client, environment: Uuid) -> String {
-    let new = CreateRegistrationToken {
-        name: "bench".into(),
-        expires_in_hours: 1,
-        most_hosts: None,
-        labels: [].into(),
-    };
-    let path = format!("/v1/environments/{environment}/registration-tokens");
-    let made: CreatedRegistrationToken = admin.post(&path, new).await.expect(201).json();
-    made.secret
 }
 
 /// MiB a second of the big image, from the answer's first byte to its last, by turns.

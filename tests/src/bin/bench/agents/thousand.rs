@@ -17,12 +17,12 @@ use drover_server::{
     agents::{handshake, version},
     tunnel::dial::{ServerDialer, Trust},
 };
-use drover_tests::{Client, FakeDocker, TestServer, eventually};
+use drover_tests::{Client, FakeDocker, TestServer, eventually, registration_token};
 use futures_util::{StreamExt, stream};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{cpu_seconds, registration_token};
+use super::cpu_seconds;
 use crate::{Row, resident};
 
 const AGENTS: usize = 1000;

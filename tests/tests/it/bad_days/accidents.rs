@@ -11,7 +11,7 @@ use std::{
 };
 
 use drover_api::{Container, List, Stack};
-use drover_tests::{Agent, Builder, Proxy, Shell, eventually, other_clock};
+use drover_tests::{Builder, LanAgent, Proxy, Shell, eventually, other_clock};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -69,7 +69,7 @@ async fn a_cable_that_is_out_for_five_minutes_is_shown_and_forgotten() {
     let list: List<Container> = site.admin.get(&path).await.expect(200).json();
     assert_eq!(list.total, 1);
     let said = eventually("the agent notices", SOON, async || {
-        let (good, said) = Agent::status(host);
+        let (good, said) = LanAgent::status(host);
         (!good).then_some(said)
     })
     .await;
@@ -84,7 +84,7 @@ async fn a_cable_that_is_out_for_five_minutes_is_shown_and_forgotten() {
     assert_ne!(tunnel(&after), tunnel(&before));
     assert_eq!(site.running(host), names);
     assert_eq!(life(host, &names[0]), life_before);
-    let (good, said) = Agent::status(host);
+    let (good, said) = LanAgent::status(host);
     assert!(good && said.contains("Connected"), "{said}");
 }
 
@@ -98,7 +98,7 @@ async fn a_bad_line_is_slow_and_works() {
     let host = &site.lan.hosts()[0];
     site.lan.lose(0, 30);
     let token = site.registration_token().await;
-    site.agents.push(Agent::start(host, &format!("http://{}", line.address()), &token, &[]));
+    site.agents.push(LanAgent::start(host, &format!("http://{}", line.address()), &token, &[]));
     site.host_when("node-1", "active", LATER, |host| host.state == HostState::Active).await;
 
     let text = "services: {web: {image: 'drover-test/web:1', deploy: {replicas: 2}}}";
@@ -133,7 +133,7 @@ async fn an_engine_that_is_restarted_or_killed_is_back_by_itself() {
             })
             .await;
         assert!(away.agent.unwrap().connected);
-        let (good, said) = Agent::status(host);
+        let (good, said) = LanAgent::status(host);
         assert!(!good && said.contains("Docker does not answer"), "{said}");
         host.start_dockerd();
         let back = only(&site).await;
@@ -214,7 +214,7 @@ async fn containers_notice_neither_agents_nor_servers_that_end() {
             })
             .await;
         assert!(away.reason.unwrap().contains("drover agent status"));
-        let (good, said) = Agent::status(&site.lan.hosts()[0]);
+        let (good, said) = LanAgent::status(&site.lan.hosts()[0]);
         assert!(!good && said.contains("Not running"), "{said}");
         site.agents[0].start_again(&site.lan.hosts()[0], &[]);
         let back = only(&site).await;
@@ -226,7 +226,7 @@ async fn containers_notice_neither_agents_nor_servers_that_end() {
     assert_eq!(only(&site).await.id, before.id);
     assert!(site.server.stop().await);
     let (good, said) = eventually("the agent notices", SOON, async || {
-        let (good, said) = Agent::status(&site.lan.hosts()[0]);
+        let (good, said) = LanAgent::status(&site.lan.hosts()[0]);
         (!good).then_some((good, said))
     })
     .await;
@@ -314,7 +314,7 @@ async fn a_clock_that_is_an_hour_off_is_no_reason() {
     for (host, hours) in site.lan.hosts().iter().zip([2, -1]) {
         let clock = other_clock(hours);
         let clock: Vec<(&str, &str)> = clock.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        site.agents.push(Agent::start_with(host, &base, &token, &[], &clock));
+        site.agents.push(LanAgent::start_with(host, &base, &token, &[], &clock));
     }
     for host in site.lan.hosts() {
         site.host_in(host.name(), HostState::Active).await;
@@ -336,7 +336,7 @@ async fn a_clock_that_is_an_hour_off_is_no_reason() {
             host.usage.as_ref().is_some_and(|usage| usage.machine.is_some())
         })
         .await;
-        let (good, said) = Agent::status(host);
+        let (good, said) = LanAgent::status(host);
         assert!(good, "{said}");
     }
     // And it lives through a break.
@@ -352,14 +352,14 @@ async fn a_clone_is_refused_and_shown() {
     let token = site.registration_token().await;
     let base = site.server.base();
     let [first, second] = site.lan.hosts() else { unreachable!() };
-    site.agents.push(Agent::start(first, &base, &token, &[]));
+    site.agents.push(LanAgent::start(first, &base, &token, &[]));
     let original = site.host_in("node-1", HostState::Active).await;
 
     // The disk of one machine, with the agent's key on it, in another one.
     let disk = first.run(&["sh", "-c", "cd /var/lib && tar -c drover-agent | base64 -w0"]);
     let unpack = r#"cd /var/lib && echo "$1" | base64 -d | tar -x"#;
     second.run(&["sh", "-c", unpack, "unpack", &disk]);
-    site.agents.push(Agent::start(second, &base, &token, &[]));
+    site.agents.push(LanAgent::start(second, &base, &token, &[]));
     let shown = site
         .host_when("node-1", "known to be cloned", SOON, |host| {
             host.agent.as_ref().is_some_and(|agent| agent.clone.is_some())
@@ -369,7 +369,7 @@ async fn a_clone_is_refused_and_shown() {
     assert_eq!((clone.hostname.as_str(), clone.address), ("node-2", second.address().to_string()));
     assert_eq!(shown.state, HostState::Active);
     let said = eventually("the clone says so", SOON, async || {
-        let (good, said) = Agent::status(second);
+        let (good, said) = LanAgent::status(second);
         assert!(!good, "{said}");
         said.contains("Refused").then_some(said)
     })

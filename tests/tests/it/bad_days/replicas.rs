@@ -4,7 +4,7 @@ use super::*;
 use std::time::Instant;
 
 use drover_api::{Container, List, PullMessage};
-use drover_tests::{ADMIN, Agent, Client, Proxy, Shell, TestServer, eventually};
+use drover_tests::{ADMIN, Client, LanAgent, Proxy, Shell, TestServer, eventually};
 use serde_json::json;
 
 /// How soon the agents of a replica that has died must be on another.
@@ -30,7 +30,7 @@ impl Pair {
         let token = site.registration_token().await;
         let base = format!("http://{}", balancer.address());
         for host in site.lan.hosts() {
-            site.agents.push(Agent::start(host, &base, &token, &[]));
+            site.agents.push(LanAgent::start(host, &base, &token, &[]));
         }
         let browser = second.sign_in(ADMIN).await;
         let (_, admin) = second.key(&browser, None, None).await;
