@@ -407,16 +407,17 @@ impl Work<'_> {
                     .change_node(&node.id, set_role(NodeRole::Worker))
                     .await
                     .map_err(Error::from)?;
-                if let Some(host) = host.filter(|_| is_up) {
-                    self.wait(PATIENCE, 0.7, &format!("{name} becomes a worker."), || {
-                        async {
-                            let (_, local) = self.engine(host, 0.7).await?;
-                            Ok((!local.control_available).then_some(()))
-                        }
-                        .boxed()
-                    })
-                    .await?;
-                }
+            }
+            // One that was demoted a moment ago believes for a while to be a manager.
+            if let Some(host) = host.filter(|_| is_up) {
+                self.wait(PATIENCE, 0.7, &format!("{name} becomes a worker."), || {
+                    async {
+                        let (_, local) = self.engine(host, 0.7).await?;
+                        Ok((!local.control_available).then_some(()))
+                    }
+                    .boxed()
+                })
+                .await?;
             }
         }
         // Its own engine may have been the manager that was asked.

@@ -134,7 +134,8 @@ impl LiveService {
                 (count(&|task| runs(task) || completed(task)).min(replicas), replicas)
             }
             Scale::Replicated(replicas) => (count(&runs).min(replicas), replicas),
-            Scale::Global => (count(&runs).min(self.desired), self.desired),
+            // A moment after it was made a service has no tasks yet.
+            Scale::Global => (count(&runs).min(self.desired), self.desired.max(1)),
             Scale::Job(runs) => (count(&completed).min(runs), runs),
             Scale::GlobalJob => {
                 let all = count(&|task| !matches!(task.state, "failed" | "rejected"));
@@ -283,7 +284,13 @@ fn failure(
         });
     }
     if (now.overdue)(name) {
-        return because("It has not become ready in time.".into(), newest);
+        let why = match wanted.scale {
+            Scale::Global | Scale::GlobalJob if live.tasks.is_empty() => {
+                "No node of the swarm matches its rules."
+            }
+            _ => "It has not become ready in time.",
+        };
+        return because(why.into(), newest);
     }
     None
 }

@@ -41,6 +41,8 @@ const LONGEST_START: Duration = Duration::from_secs(120);
 const STEADY: Duration = Duration::from_millis(800);
 /// A task that has found no node for so long is not waiting for one that is just starting.
 const HOMELESS: Duration = Duration::from_secs(15);
+/// How long the end of a rollout waits for the lists to show it.
+const SHOWN: Duration = Duration::from_secs(5);
 /// How often to look while something is under way.
 const BUSY: Duration = Duration::from_millis(700);
 /// Without a change, look again after this long.
@@ -211,10 +213,13 @@ impl Worker {
             && plan.settled
             && problems.is_empty()
         {
+            if self.is_shown(&live, row, &seen) {
+                stacks::rollout_succeeded(&self.app, row, open).await?;
+                return Ok(Next::Again);
+            }
             // So that what people read next is what they were waiting for.
             live.poke.notify_one();
-            stacks::rollout_succeeded(&self.app, row, open).await?;
-            return Ok(Next::Again);
+            return Ok(Next::Wait(Duration::from_millis(150)));
         }
         Ok(Next::Wait(if operation.is_some() { BUSY } else { LOOK }))
     }
@@ -282,6 +287,22 @@ impl Worker {
         for id in pending {
             memory.pending_since.entry(id.clone()).or_insert_with(Instant::now);
         }
+    }
+
+    /// Whether the lists show what this worker sees; if they do not in a while, they are not waited
+    /// for.
+    fn is_shown(&self, live: &Live, row: &StackRow, seen: &Seen) -> bool {
+        let observed = live.view().observe(row.id);
+        let shown = |name: &str, done: u32| {
+            observed.get(name).is_some_and(|service| service.running + service.completed >= done)
+        };
+        let long_ready =
+            self.memory.ready_since.values().all(|since| since.elapsed() > STEADY + SHOWN);
+        long_ready
+            || seen.wanted.iter().all(|wanted| {
+                let found = seen.live.iter().find(|live| live.name == wanted.name);
+                found.is_none_or(|live| shown(&wanted.name, live.standing(wanted).0))
+            })
     }
 
     fn note_ready(&mut self, seen: &Seen) {
