@@ -67,7 +67,7 @@ impl Fixture {
 
     /// Waits until a host stands like this.
     async fn is(&self, host: &LanHost, state: HostState) -> Host {
-        eventually(&format!("{} is {state:?}", host.name()), SOON, async || {
+        eventually(&format!("{} is {state:?}", host.name()), LATER, async || {
             let list: List<Host> = self.admin.get(&self.path("/hosts")).await.expect(200).json();
             list.items.into_iter().find(|h| h.name == host.name() && h.state == state)
         })
@@ -143,16 +143,6 @@ impl Fixture {
         .await
     }
 
-    /// Changes a stack's text, and waits for the end.
-    async fn change(&self, stack: &Stack, compose: &str) {
-        let path = self.path(&format!("/stacks/{}", stack.id));
-        let request = self.admin.request("PUT".parse().unwrap(), &path);
-        let request = request.json(&json!({ "compose": compose }));
-        let begun: StackOperation = self.admin.send(request).await.expect(202).json();
-        let ended = self.ends(&begun.operation).await;
-        assert_eq!(ended.state, OperationState::Succeeded, "{ended:?}");
-    }
-
     async fn detail(&self, stack: &Stack) -> StackDetail {
         self.admin.get(&self.path(&format!("/stacks/{}", stack.id))).await.expect(200).json()
     }
@@ -206,7 +196,7 @@ impl Fixture {
     }
 
     async fn answers(&self, container: &str, name: &str) {
-        eventually(&format!("{name} answers {container}"), SOON, async || {
+        eventually(&format!("{name} answers {container}"), LATER, async || {
             self.ask(container, name)
         })
         .await;
