@@ -163,7 +163,10 @@ impl Keeper {
                     engine: host_row
                         .facts
                         .as_ref()
-                        .map_or_else(String::new, |facts| facts.engine_id.clone()),
+                        // Machines that were cloned may have one id.
+                        .map_or_else(String::new, |facts| {
+                            format!("{} {}", facts.engine_id, facts.hostname)
+                        }),
                     address: address_of(host),
                     swarm: swarm.clone(),
                     failure: self.failures.get(&host.id).map(|failure| failure.why.clone()),
