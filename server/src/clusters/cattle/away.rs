@@ -39,7 +39,7 @@ pub(super) fn is_gone(app: &App, host: &LiveHost, scheduling: &Scheduling) -> bo
 
 /// `others` is how long another host has been connected without a break.
 fn counts_as_gone(away: Duration, limit: Duration, others: Option<Duration>) -> bool {
-    away >= limit && others.is_some_and(|others| others >= GRACE.min(limit))
+    away >= limit && others.is_some_and(|others| others >= GRACE)
 }
 
 /// Keeps up since when environments have had a connected host, and wakes the workers when a host
@@ -72,7 +72,7 @@ pub(super) async fn watch(app: App) {
             {
                 tracing::warn!(host = %host.row().name, "the host counts as gone");
             }
-            app.cattle.wake_all();
+            app.cattle.wakers.wake_all();
             gone = now_gone;
         }
     }
@@ -116,7 +116,8 @@ mod tests {
         assert!(!counts_as_gone(seconds(1000), limit, None));
         // One has just come back; the others follow within moments.
         assert!(!counts_as_gone(seconds(1000), limit, Some(seconds(5))));
-        // Where the limit is short, so is the grace.
-        assert!(counts_as_gone(seconds(31), seconds(30), Some(seconds(30))));
+        // Also where the limit is shorter than the pauses between tries to connect.
+        assert!(!counts_as_gone(seconds(31), seconds(30), Some(seconds(30))));
+        assert!(counts_as_gone(seconds(31), seconds(30), Some(seconds(61))));
     }
 }

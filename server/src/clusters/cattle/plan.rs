@@ -82,6 +82,8 @@ pub(crate) struct Plan {
     pub settled: bool,
     /// Why services are not yet as wanted.
     pub waiting: Vec<(String, String)>,
+    /// How many of those wait for a host to come back.
+    pub waiting_for_hosts: usize,
     /// A new container does not do what it should: service and why.
     pub failed: Option<(String, String)>,
     /// Ready instances of the wanted make, and all instances.
@@ -183,6 +185,10 @@ fn plan_service(view: &View<'_>, name: &str, service: &Service, plan: &mut Plan)
             match old.as_slice() {
                 [] if view.blocked => {
                     plan.waiting.push((name.to_owned(), "Its rollout has stopped.".into()))
+                }
+                [] if (view.away)(instance.host_id) => {
+                    plan.waiting_for_hosts += 1;
+                    plan.waiting.push((name.to_owned(), "Its host is not connected.".into()));
                 }
                 [] => match &blocker {
                     Some(why) => plan.waiting.push((name.to_owned(), why.clone())),

@@ -2,15 +2,13 @@
 
 use std::{future::Future, io};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http_body_util::{BodyStream, Either, StreamBody};
 use hyper::{Request, Response, body::Incoming};
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 
-use super::{Body, Docker, DockerError, PLAIN, RegistryAuth, Result, checked, read_json, within};
+use super::{Body, Docker, DockerError, PLAIN, Result, checked, read_json, within};
 
 /// A request's body.
 pub type RawBody = Body;

@@ -67,7 +67,7 @@ impl Fixture {
 
     /// Waits until a host stands like this.
     async fn is(&self, host: &LanHost, state: HostState) -> Host {
-        eventually(&format!("{} is {state:?}", host.name()), SOON, async || {
+        eventually(&format!("{} is {state:?}", host.name()), LATER, async || {
             let list: List<Host> = self.admin.get(&self.path("/hosts")).await.expect(200).json();
             list.items.into_iter().find(|h| h.name == host.name() && h.state == state)
         })
@@ -206,7 +206,7 @@ impl Fixture {
     }
 
     async fn answers(&self, container: &str, name: &str) {
-        eventually(&format!("{name} answers {container}"), SOON, async || {
+        eventually(&format!("{name} answers {container}"), LATER, async || {
             self.ask(container, name)
         })
         .await;

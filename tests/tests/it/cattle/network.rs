@@ -15,7 +15,11 @@ fn lives(fixture: &Fixture, host: usize, stack: &str) -> Vec<String> {
 #[tokio::test]
 async fn names_reach_across_hosts_and_nothing_is_restarted_for_it() {
     let fixture = Fixture::empty(3, json!({})).await;
-    let web = |host: &str| format!("services: {{web: {{{WEB}, deploy: {{placement: {{constraints: ['node.hostname == {host}']}}}}}}}}");
+    let web = |host: &str| {
+        format!(
+            "services: {{web: {{{WEB}, deploy: {{placement: {{constraints: ['node.hostname == {host}']}}}}}}}}"
+        )
+    };
     let pair = format!(
         "services: {{near: {{{SLEEP}, deploy: {{placement: {{constraints: ['node.hostname == node-1']}}}}}}, web: {{{WEB}, deploy: {{mode: global}}}}}}"
     );
@@ -52,11 +56,14 @@ async fn names_reach_across_hosts_and_nothing_is_restarted_for_it() {
     fixture.set(json!({ "cross_host_network": "encrypted" })).await;
     eventually("there are encrypted networks", LATER, async || {
         let docker = fixture.docker(0);
-        let names = docker.run(&["network", "ls", "--format", "{{.Name}}", "--filter", "driver=overlay"]);
-        let encrypted: Vec<&str> = names.lines().filter(|name| name.ends_with("-encrypted")).collect();
+        let names =
+            docker.run(&["network", "ls", "--format", "{{.Name}}", "--filter", "driver=overlay"]);
+        let encrypted: Vec<&str> =
+            names.lines().filter(|name| name.ends_with("-encrypted")).collect();
         (encrypted.len() >= 2).then(|| {
             for name in encrypted {
-                let options = docker.run(&["network", "inspect", name, "--format", "{{json .Options}}"]);
+                let options =
+                    docker.run(&["network", "inspect", name, "--format", "{{json .Options}}"]);
                 assert!(options.contains("\"encrypted\""), "{name}: {options}");
             }
         })
@@ -91,7 +98,8 @@ async fn hosts_that_fall_out_of_the_network_are_joined_again() {
 
     // A host is installed anew: another engine, without anything.
     fixture.lan.hosts()[1].wipe();
-    let images = fixture.docker(0).run(&["image", "ls", "--quiet", "--filter", "reference=drover-test/*"]);
+    let images =
+        fixture.docker(0).run(&["image", "ls", "--quiet", "--filter", "reference=drover-test/*"]);
     assert!(!images.is_empty());
     let archive = fixture.lan.hosts()[1].folder().join("images.tar");
     let archive = archive.to_str().unwrap();
@@ -135,9 +143,15 @@ async fn somebody_elses_swarm_is_left_alone_and_the_reason_is_given() {
     })
     .await;
     let reason = status.reason.unwrap();
-    assert!(reason.contains("node-1 is in a swarm that Drover did not make, and node-2 is not"), "{reason}");
+    assert!(
+        reason.contains("node-1 is in a swarm that Drover did not make, and node-2 is not"),
+        "{reason}"
+    );
     assert!(status.hosts.iter().all(|host| host.reason.as_deref() == Some(&*reason)));
-    assert_eq!(fixture.docker(1).run(&["info", "--format", "{{.Swarm.LocalNodeState}}"]), "inactive");
+    assert_eq!(
+        fixture.docker(1).run(&["info", "--format", "{{.Swarm.LocalNodeState}}"]),
+        "inactive"
+    );
     // Without a network, what talks to each other stays together.
     let text = format!("services: {{a: {{{WEB}}}, b: {{{SLEEP}, deploy: {{replicas: 3}}}}}}");
     fixture.install("near", &text).await;

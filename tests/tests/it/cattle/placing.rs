@@ -19,14 +19,18 @@ async fn rules_and_strategies_decide_over_hosts() {
 
     // Pack: on the fullest, here on one.
     fixture.set(json!({ "strategy": "pack" })).await;
-    fixture.install("pack", &format!("services: {{a: {{{SLEEP}, deploy: {{replicas: 3}}}}}}")).await;
+    fixture
+        .install("pack", &format!("services: {{a: {{{SLEEP}, deploy: {{replicas: 3}}}}}}"))
+        .await;
     let mut packed = fixture.spread("pack");
     packed.sort_unstable();
     assert_eq!(packed, [0, 0, 3]);
 
     // Apart from itself, packed or not; the fourth has nowhere to go, and each host has its reason.
     let apart = |replicas| {
-        format!("services: {{a: {{{SLEEP}, deploy: {{replicas: {replicas}}}, labels: {{'io.rancher.scheduler.affinity:container_label_ne': 'io.rancher.stack_service.name=$${{stack_name}}/$${{service_name}}'}}}}}}")
+        format!(
+            "services: {{a: {{{SLEEP}, deploy: {{replicas: {replicas}}}, labels: {{'io.rancher.scheduler.affinity:container_label_ne': 'io.rancher.stack_service.name=$${{stack_name}}/$${{service_name}}'}}}}}}"
+        )
     };
     fixture.install("apart", &apart(3)).await;
     assert_eq!(fixture.spread("apart"), [1, 1, 1]);
@@ -72,7 +76,9 @@ async fn rules_and_strategies_decide_over_hosts() {
     // A port is held once on each host, whoever holds it: Drover, or somebody else.
     fixture.docker(0).run(&["run", "--detach", "--publish", "9000:80", "drover-test/sleep:1"]);
     let ports = |replicas: u32, port: &str| {
-        format!("services: {{a: {{{WEB}, ports: ['{port}:8080'], deploy: {{replicas: {replicas}}}}}}}")
+        format!(
+            "services: {{a: {{{WEB}, ports: ['{port}:8080'], deploy: {{replicas: {replicas}}}}}}}"
+        )
     };
     eventually("the stranger's port is known", SOON, async || {
         let path = fixture.path("/containers?managed=false");
@@ -91,7 +97,9 @@ async fn rules_and_strategies_decide_over_hosts() {
     let memory = fixture.host(0).await.facts.unwrap().memory;
     let reserve = |share: u64| {
         let bytes = memory * share / 100;
-        format!("services: {{a: {{{SLEEP}, deploy: {{resources: {{reservations: {{memory: '{bytes}'}}}}}}}}}}")
+        format!(
+            "services: {{a: {{{SLEEP}, deploy: {{resources: {{reservations: {{memory: '{bytes}'}}}}}}}}}}"
+        )
     };
     for name in ["big1", "big2", "big3"] {
         fixture.install(name, &reserve(60)).await;

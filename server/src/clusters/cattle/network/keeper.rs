@@ -139,19 +139,19 @@ impl Keeper {
         for host in hosts {
             match host.docker() {
                 Ok(docker) => connected.push((host.clone(), docker)),
-                Err(_) => {
-                    // Whatever it was before, it may be another one when it is back.
-                    self.asked.remove(&host.id);
-                    let stood = before.iter().find(|known| known.host_id == host.id);
-                    away.extend(stood.map(|stood| HostNetworkStatus {
-                        reason: Some("It is not connected.".into()),
-                        name: host.row().name.clone(),
-                        ..stood.clone()
-                    }));
-                }
+                // Whatever it was before, it may be another one when it is back.
+                Err(_) => drop(self.asked.remove(&host.id)),
             }
         }
         self.ask(&connected).await;
+        for host in hosts.iter().filter(|host| !self.asked.contains_key(&host.id)) {
+            let stood = before.iter().find(|known| known.host_id == host.id);
+            away.extend(stood.map(|stood| HostNetworkStatus {
+                reason: Some("It is not connected.".into()),
+                name: host.row().name.clone(),
+                ..stood.clone()
+            }));
+        }
         let mut facts: Vec<HostFacts> = connected
             .iter()
             .filter_map(|(host, _)| {
@@ -167,6 +167,7 @@ impl Keeper {
                     address: address_of(host),
                     swarm: swarm.clone(),
                     failure: self.failures.get(&host.id).map(|failure| failure.why.clone()),
+                    joined_before: before.iter().any(|b| b.host_id == host.id && b.joined),
                 })
             })
             .collect();

@@ -24,6 +24,8 @@ pub(super) struct HostFacts {
     pub swarm: LocalSwarm,
     /// Why the last try to join it did not work.
     pub failure: Option<String>,
+    /// It was joined when it was last looked at.
+    pub joined_before: bool,
 }
 
 impl HostFacts {
@@ -220,7 +222,11 @@ fn without_manager(known: &Known) -> Plan {
 
 fn with_manager(known: &Known, manager: &HostFacts) -> Plan {
     let ids: HashSet<&str> = known.nodes.iter().map(|node| node.id.as_str()).collect();
-    let is_in = |host: &HostFacts| host.is_member() && ids.contains(host.swarm.node_id.as_str());
+    let is_in = |host: &HostFacts| {
+        // An engine that was started again needs a moment.
+        let starting = host.joined_before && host.swarm.local_node_state == LocalState::Pending;
+        starting || host.is_member() && ids.contains(host.swarm.node_id.as_str())
+    };
     let outside: Vec<&HostFacts> = known.hosts.iter().filter(|host| !is_in(host)).collect();
     // Made by Drover in the moment before a crash: nobody else is in it.
     let adopts = !known.labelled

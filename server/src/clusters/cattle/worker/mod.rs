@@ -214,8 +214,12 @@ impl Worker {
                     .await?;
             }
         }
-        // Pauses, watches and rests end without an event.
-        Ok(Next::Wait(if plan.settled { LOOK } else { Duration::from_millis(500) }))
+        // Pauses, watches and rests end without an event; a host that is back makes one.
+        let for_hosts = plan.waiting_for_hosts > 0
+            && plan.waiting_for_hosts == plan.waiting.len()
+            && plan.steps.is_empty();
+        let quiet = plan.settled || for_hosts;
+        Ok(Next::Wait(if quiet { LOOK } else { Duration::from_millis(500) }))
     }
 
     async fn compiled(&mut self, row: &StackRow) -> Result<Arc<Wanted>> {
