@@ -314,6 +314,7 @@ fn warnings(known: &HostFacts) -> Option<AnyView> {
 fn meters(host: &Host) -> Option<AnyView> {
     let words = &t().engine;
     let known = host.facts.as_ref()?;
+    let (cpus, memory_total) = (f64::from(known.cpus), known.memory as f64);
     let (cpu, memory) = super::hosts::in_use(host).unwrap_or_default();
     let usage = host.usage.as_ref();
     let disk = match usage.and_then(|usage| usage.machine.as_ref()) {
@@ -334,8 +335,8 @@ fn meters(host: &Host) -> Option<AnyView> {
     Some(
         view! {
             <Card>
-                <Meter label=words.cpus used=cpu total=f64::from(known.cpus) words=format::cores />
-                <Meter label=words.memory used=memory total=known.memory as f64 words=format::bytes />
+                <Meter label=words.cpus used=cpu total=cpus words=format::cores />
+                <Meter label=words.memory used=memory total=memory_total words=format::bytes />
                 {disk}
             </Card>
         }
