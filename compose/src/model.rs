@@ -161,6 +161,19 @@ pub struct Port {
     pub target: u16,
     /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
+    /// For clusters with a routing mesh: on every host, or only where a container runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<PublishMode>,
+}
+
+/// Where a port is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublishMode {
+    /// On every host of the cluster.
+    Ingress,
+    /// On the hosts that a container runs on.
+    Host,
 }
 
 /// Something to mount.
@@ -337,6 +350,8 @@ pub enum Restart {
 pub struct Deploy {
     /// One on each matching host.
     pub global: bool,
+    /// Run to the end, and not again.
+    pub job: bool,
     /// How many.
     pub replicas: u32,
     /// What it may use at most.
@@ -355,12 +370,37 @@ pub struct Deploy {
     pub rollback: Option<UpdateConfig>,
     /// Labels of the service.
     pub labels: IndexMap<String, String>,
+    /// What the service's name resolves to, for clusters with virtual addresses.
+    pub endpoint_mode: Option<EndpointMode>,
+    /// When a container that has ended is followed by another one, for clusters that wait.
+    pub restart: RestartPauses,
+}
+
+/// What a service's name resolves to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointMode {
+    /// One virtual address.
+    Vip,
+    /// The addresses of its containers.
+    Dnsrr,
+}
+
+/// The pauses of `deploy.restart_policy`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RestartPauses {
+    /// Before the next one is started, milliseconds.
+    pub delay_ms: Option<u64>,
+    /// How long one must run to count as started, milliseconds.
+    pub window_ms: Option<u64>,
 }
 
 impl Default for Deploy {
     fn default() -> Self {
         Self {
             global: false,
+            job: false,
             replicas: 1,
             limits: Resources::default(),
             reservations: Resources::default(),
@@ -370,6 +410,8 @@ impl Default for Deploy {
             update: UpdateConfig::default(),
             rollback: None,
             labels: IndexMap::new(),
+            endpoint_mode: None,
+            restart: RestartPauses::default(),
         }
     }
 }
@@ -384,6 +426,9 @@ pub struct Resources {
     pub memory: Option<u64>,
     /// Processes and threads.
     pub pids: Option<i64>,
+    /// What nodes were told that they have, e.g. `gpu: 2`, or by the name of one, `gpu: UUID1`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub generic: Vec<(String, String)>,
 }
 
 /// A rule for the host.

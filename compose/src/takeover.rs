@@ -126,11 +126,14 @@ impl Project {
             if network.external {
                 let message = "a network that is not the stack's own".into();
                 add(network.line, path, "external_network", message);
-            } else if network.driver.as_deref().is_some_and(|d| !["bridge", "default"].contains(&d))
+            } else if network
+                .driver
+                .as_deref()
+                .is_some_and(|d| !["bridge", "default", "overlay"].contains(&d))
             {
-                let message = "a network by another driver than `bridge`".into();
+                let message = "a network by another driver than `bridge` and `overlay`".into();
                 add(network.line, path, "network_driver", message);
-            } else if !network.driver_opts.is_empty() {
+            } else if network.driver_opts.keys().any(|option| option != "encrypted") {
                 let message = "network driver options, which change the host's network".into();
                 add(network.line, path, "network_options", message);
             }

@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::{
     access::{self, Identities},
     agents, audit, auth, catalog,
-    clusters::{self, cattle::Cattle},
+    clusters::{self, cattle::Cattle, swarm::Swarms},
     config::Settings,
     docker_api, environments,
     error::{Error, Result},
@@ -72,6 +72,8 @@ pub struct AppState {
     pub events: Bus,
     /// Drover's own engine.
     pub cattle: Cattle,
+    /// The swarms that environments stand on.
+    pub swarms: Swarms,
     /// The hosts, and what is on them.
     pub hosts: Hosts,
     /// The tunnels of agents.
@@ -100,6 +102,7 @@ impl App {
             tunnels: Tunnels::new(db.clone(), events.replica(), cipher.clone()),
             events,
             cattle: Cattle::default(),
+            swarms: Swarms::default(),
             hosts: Hosts::new(),
             providers: Providers::default(),
             projects: stacks::Projects::default(),
@@ -190,6 +193,7 @@ pub fn api_router() -> OpenApiRouter<App> {
         .merge(tunnel::router())
         .merge(operations::router())
         .merge(stacks::router())
+        .merge(clusters::swarm::router())
         .merge(secrets::router())
         .merge(catalog::router())
         .merge(scim::router())

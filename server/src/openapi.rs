@@ -20,6 +20,7 @@ use crate::{
         drover_api::ExecControl,
         drover_api::ExecEvent,
         drover_api::Stats,
+        drover_api::ServiceLogMessage,
     ))
 )]
 struct Base;

@@ -4,8 +4,9 @@ use indexmap::IndexMap;
 
 use super::{Reader, join};
 use crate::{
-    Constraint, Dependency, DependencyCondition, FailureAction, FileMount, Healthcheck, Logging,
-    Mount, MountKind, NetworkAttachment, Port, Resources, Service, Ulimit, UpdateConfig,
+    Constraint, Dependency, DependencyCondition, EndpointMode, FailureAction, FileMount,
+    Healthcheck, Logging, Mount, MountKind, NetworkAttachment, Port, PublishMode, Resources,
+    Service, Ulimit, UpdateConfig,
     yaml::{Node, Value},
 };
 
@@ -30,6 +31,7 @@ impl Reader<'_> {
     fn long_port(&mut self, node: &Node, path: &str) -> Option<Port> {
         let (mut host_ip, mut published, mut target) = (None, None, None);
         let mut protocol = "tcp".to_owned();
+        let mut mode = None;
         for (key, node) in self.map(node, path) {
             let path = join(path, &key.text);
             match key.text.as_str() {
@@ -37,8 +39,14 @@ impl Reader<'_> {
                 "published" => published = self.number(node, &path),
                 "host_ip" => host_ip = self.text(node, &path),
                 "protocol" => protocol = self.text(node, &path).unwrap_or(protocol),
-                // All ports are published on the host that the container runs on.
-                "mode" | "name" | "app_protocol" => {}
+                "mode" => {
+                    mode = self.parsed(node, &path, "`ingress` or `host`", |text| match text {
+                        "ingress" => Some(PublishMode::Ingress),
+                        "host" => Some(PublishMode::Host),
+                        _ => None,
+                    });
+                }
+                "name" | "app_protocol" => {}
                 _ => self.unknown(
                     key,
                     &path,
@@ -49,7 +57,7 @@ impl Reader<'_> {
         if target.is_none() {
             self.error(node, path, "missing", "`target` is missing here.");
         }
-        Some(Port { host_ip, published, target: target?, protocol })
+        Some(Port { host_ip, published, target: target?, protocol, mode })
     }
 
     pub(super) fn mount(&mut self, node: &Node, path: &str) -> Option<Mount> {
@@ -296,10 +304,16 @@ impl Reader<'_> {
                 "mode" => match self.text(node, &path).as_deref() {
                     Some("replicated") => {}
                     Some("global") => s.deploy.global = true,
-                    _ => self.unsupported(
-                        key,
+                    Some("replicated-job") => s.deploy.job = true,
+                    Some("global-job") => {
+                        s.deploy.job = true;
+                        s.deploy.global = true;
+                    }
+                    _ => self.error(
+                        node,
                         &path,
-                        "Only `replicated` and `global` are supported.",
+                        "bad_value",
+                        "`replicated`, `global`, `replicated-job` or `global-job`.",
                     ),
                 },
                 "replicas" => {
@@ -315,8 +329,14 @@ impl Reader<'_> {
                 "rollback_config" => s.deploy.rollback = Some(self.update_config(node, &path)),
                 "restart_policy" => self.restart_policy(s, node, &path),
                 "labels" => s.deploy.labels = self.pairs(node, &path),
-                // Names always resolve to the containers themselves.
-                "endpoint_mode" => {}
+                "endpoint_mode" => {
+                    s.deploy.endpoint_mode =
+                        self.parsed(node, &path, "`vip` or `dnsrr`", |text| match text {
+                            "vip" => Some(EndpointMode::Vip),
+                            "dnsrr" => Some(EndpointMode::Dnsrr),
+                            _ => None,
+                        });
+                }
                 _ => self.unknown(key, &path, &known),
             }
         }
@@ -330,8 +350,8 @@ impl Reader<'_> {
             match key.text.as_str() {
                 "condition" => condition = self.text(node, &path).unwrap_or(condition),
                 "max_attempts" => most = self.number(node, &path).unwrap_or(0),
-                // The engine's own back-off is used.
-                "delay" | "window" => {}
+                "delay" => s.deploy.restart.delay_ms = self.duration(node, &path),
+                "window" => s.deploy.restart.window_ms = self.duration(node, &path),
                 _ => self.unknown(key, &path, &["condition", "max_attempts", "delay", "window"]),
             }
         }
@@ -376,14 +396,34 @@ impl Reader<'_> {
                     "cpus" => resources.nano_cpus = self.nano_cpus(node, &path),
                     "memory" => resources.memory = self.bytes(node, &path),
                     "pids" => resources.pids = self.number(node, &path),
-                    "devices" | "generic_resources" => {
+                    "devices" => {
                         self.unsupported(key, &path, "Devices cannot be reserved: use `devices`.");
                     }
+                    "generic_resources" => resources.generic = self.generic(node, &path),
                     _ => self.unknown(key, &path, &["cpus", "memory", "pids"]),
                 }
             }
             *target = resources;
         }
+    }
+
+    /// `[{discrete_resource_spec: {kind: gpu, value: 2}}]`
+    fn generic(&mut self, node: &Node, path: &str) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        for item in self.list(node, path) {
+            let spec = item.get("discrete_resource_spec");
+            let mut part = |key: &str| {
+                spec.and_then(|spec| spec.get(key)).and_then(|node| self.text(node, path))
+            };
+            match part("kind").zip(part("value")) {
+                Some(resource) => all.push(resource),
+                None => {
+                    let message = "Write `- discrete_resource_spec: {kind: gpu, value: 2}`.";
+                    self.error(item, path, "bad_value", message);
+                }
+            }
+        }
+        all
     }
 
     fn placement(&mut self, s: &mut Service, node: &Node, path: &str) {
@@ -591,6 +631,7 @@ fn short_port(text: &str) -> Option<Vec<Port>> {
         published,
         target,
         protocol: protocol.to_owned(),
+        mode: None,
     };
     if published.is_empty() {
         return Some(target.map(|target| port(None, target)).collect());

@@ -8,7 +8,7 @@ texts! {
         no_hosts_text: "Add the Docker Engine of a machine: containers run on hosts.", "添加一台机器的 Docker Engine：容器在主机上运行。";
         add_host: "Add host", "添加主机";
         edit_host: "Edit host", "编辑主机";
-        by_socket: "Local socket", "本地套接字";
+        by_socket: "Socket of the server", "服务器的套接字";
         by_socket_text: "Docker on the machine that Drover runs on.", "Drover 所在机器上的 Docker。";
         by_tcp: "TCP with mutual TLS", "TCP 双向 TLS";
         by_tcp_text: "Docker on another machine, with certificates on both sides.", "另一台机器上的 Docker，双方使用证书。";

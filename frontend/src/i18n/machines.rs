@@ -28,6 +28,7 @@ texts! {
         once: "The token in it is shown only now. It works until {time}; revoke it as soon as all machines have come.", "其中的令牌仅在此刻显示，有效至 {time}；所有机器加入后请尽快撤销。";
         not_https: "This page came without TLS, so the command does too. Give Drover a public address with https before machines outside of your network come in.", "此页面未使用 TLS，命令也是如此。在外部网络的机器加入之前，请为 Drover 配置 https 公共地址。";
         waiting: "Waiting for the machine…", "正在等待机器…";
+        waiting_more: "Waiting for more machines…", "正在等待更多机器…";
         waiting_text: "It appears here the moment it connects. On the machine, “drover agent status” says what is wrong.", "连接后会立即显示在这里。在机器上运行 “drover agent status” 可查看问题所在。";
         arrived: "{n} host has come|{n} hosts have come", "已有 {n} 台主机加入";
         open_host: "Open", "打开";

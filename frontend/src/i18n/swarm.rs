@@ -222,6 +222,7 @@ texts! {
 
         join_by_hand: "Join a machine by hand", "手动加入机器";
         join_by_hand_text: "For machines that are no hosts of this environment. Whoever has a token can join: rotate it when it has been seen.", "用于不属于此环境的机器。持有令牌即可加入：泄露后请轮换。";
+        docker_text: "This address leads to whichever manager answers, for docker stack deploy, docker service and docker node, under your role here. The tab of the same name on a host's page shows how a context is made; put this address in place of the host's.", "此地址连接到可用的管理节点，可用于 docker stack deploy、docker service 和 docker node，权限取决于您在此处的角色。主机页面的同名标签页介绍如何创建上下文；将其中的主机地址替换为此地址。";
         show_keys: "Show the join tokens", "显示加入令牌";
         as_worker: "As a worker", "作为工作节点";
         as_manager: "As a manager", "作为管理节点";

@@ -197,7 +197,7 @@ fn Paste(
                 {insecure.then(|| view! { <Notice tone=Tone::Warn>{words.not_https}</Notice> })}
             </div>
         </Card>
-        <Arrivals env=env since=token.created_at />
+        <Arrivals env=env since=token.created_at most=token.most_hosts />
         <div class="row-wrap">
             <Button label=words.another icon=Glyph::Plus on_click=move |_| again.run(()) />
             <ButtonLink label=words.all_hosts href=env.path("hosts") />
@@ -208,7 +208,12 @@ fn Paste(
 
 /// The hosts that have come by an agent since a time, as they come.
 #[component]
-fn Arrivals(env: Env, since: Timestamp) -> impl IntoView {
+fn Arrivals(
+    env: Env,
+    since: Timestamp,
+    /// So many may come.
+    most: Option<u32>,
+) -> impl IntoView {
     let words = machines();
     let hosts = Remote::new(move || {
         api::get(env.api("hosts"))
@@ -223,6 +228,11 @@ fn Arrivals(env: Env, since: Timestamp) -> impl IntoView {
             let new = |host: &&Host| host.endpoint == Endpoint::Agent && host.created_at >= since;
             all.iter().filter(new).cloned().collect::<Vec<_>>()
         })
+    });
+    let waits = Memo::new(move |_| match come.with(Vec::len) {
+        0 => Some(words.waiting),
+        n if most.is_some_and(|most| n >= most as usize) => None,
+        _ => Some(words.waiting_more),
     });
     let row = move |host: Host| {
         let system = host
@@ -255,13 +265,15 @@ fn Arrivals(env: Env, since: Timestamp) -> impl IntoView {
                         <ul class="line-list">{come.into_iter().map(row).collect_view()}</ul>
                     })
                 }}
-                <div class="row">
-                    <Icon glyph=Glyph::Spinner spin=true />
-                    <span class="two">
-                        <span class="strong">{words.waiting}</span>
-                        <span>{words.waiting_text}</span>
-                    </span>
-                </div>
+                {move || waits.get().map(|text| view! {
+                    <div class="row">
+                        <Icon glyph=Glyph::Spinner spin=true />
+                        <span class="two">
+                            <span class="strong">{text}</span>
+                            <span>{words.waiting_text}</span>
+                        </span>
+                    </div>
+                })}
             </div>
         </Card>
     }

@@ -142,20 +142,35 @@ fn Now(env: Env, path: String, host: Remote<Host>, editing: RwSignal<bool>) -> i
     });
     let by_agent =
         Memo::new(move |_| host.with(|host| host.is_some_and(|host| host.agent.is_some())));
+    // Without what changes every few seconds: what is shown of the rest stays, with its buttons.
+    let still = Memo::new(move |_| {
+        host.get().map(|host| Host { usage: None, last_contact_at: None, version: 0, ..host })
+    });
+    let agent =
+        Memo::new(move |_| still.with(|host| host.as_ref().and_then(|host| host.agent.clone())));
+    let agent_card = move || {
+        agent
+            .get()
+            .map(|agent| view! { <AgentCard env=env path=path.clone() host=host agent=agent /> })
+    };
+    let known = move || {
+        still.get().map(|now| match now.facts.clone() {
+            Some(known) => facts(env, &now, known, host, editing),
+            None => {
+                let why = now.reason.unwrap_or_else(|| t().hosts.not_connected.to_owned());
+                view! { <Notice>{why}</Notice> }.into_any()
+            }
+        })
+    };
     view! {
-        <Loaded remote=host lines=3 let:host_now>
-            {let path = path.clone(); move || {
-                let now = host_now.get();
-                view! {
-                    {standing(&now)}
-                    {now.agent.as_ref().and_then(clone_warning)}
-                    {match now.facts.clone() {
-                        Some(known) => facts(env, &now, known, editing),
-                        None => view! { <Notice>{now.reason.clone().unwrap_or_else(|| t().hosts.not_connected.to_owned())}</Notice> }.into_any(),
-                    }}
-                    {now.agent.clone().map(|agent| view! { <AgentCard env=env path=path.clone() host=host agent=agent /> })}
-                }
-            }}
+        <Loaded remote=host lines=3 let:_host>
+            {move || still.get().and_then(|now| standing(&now))}
+            {move || agent.with(|agent| agent.as_ref().and_then(clone_warning))}
+            {move || still.with(|now| now.as_ref().and_then(|now| warnings(now.facts.as_ref()?)))}
+            <div class="grid-2">
+                {known.clone()}
+                <div class="stack">{move || host.get().and_then(|now| meters(&now))} {agent_card.clone()}</div>
+            </div>
         </Loaded>
         {move || charts(history, by_agent.get())}
     }
@@ -228,12 +243,14 @@ fn standing(host: &Host) -> Option<AnyView> {
     Some(view! { <Notice tone=tone>{text}</Notice> }.into_any())
 }
 
-fn facts(env: Env, host: &Host, known: HostFacts, editing: RwSignal<bool>) -> AnyView {
+fn facts(
+    env: Env,
+    host: &Host,
+    known: HostFacts,
+    live: Remote<Host>,
+    editing: RwSignal<bool>,
+) -> AnyView {
     let words = &t().engine;
-    let usage = host.usage.clone();
-    let machine = usage.as_ref().and_then(|usage| usage.machine.clone());
-    let (cpu, memory) = super::hosts::in_use(host).unwrap_or_default();
-    let disk = usage.and_then(|usage| usage.disk);
     let labels: Vec<_> = host.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
     let labels = match labels.is_empty() {
         true => view! { <span class="faint">{machines().no_labels}</span> }.into_any(),
@@ -242,8 +259,11 @@ fn facts(env: Env, host: &Host, known: HostFacts, editing: RwSignal<bool>) -> An
     let edit = env.may(Permission::ManageHosts).then(|| {
         view! { <IconButton glyph=Glyph::Edit small=true label=machines().edit_labels on_click=move |_| editing.set(true) /> }
     });
-    let rows = vec![
-        (words.address, view! { <span class="mono break">{endpoint(host)}</span> }.into_any()),
+    let contact = move || {
+        let at = live.with(|host| host.and_then(|host| host.last_contact_at));
+        view! { <TimeAgoOr at=at /> }
+    };
+    let mut rows = vec![
         (
             words.engine,
             format!("Docker {} (API {})", known.engine_version, known.api_version).into_any(),
@@ -258,24 +278,52 @@ fn facts(env: Env, host: &Host, known: HostFacts, editing: RwSignal<bool>) -> An
             t().hosts.data_root,
             view! { <span class="mono break">{known.data_root}</span> }.into_any(),
         ),
-        (words.last_contact, view! { <TimeAgoOr at=host.last_contact_at /> }.into_any()),
+        (words.last_contact, contact.into_any()),
         (t().common.labels, view! { <span class="row-wrap">{labels} {edit}</span> }.into_any()),
     ];
-    let warnings = (!known.warnings.is_empty()).then(|| {
-        let lines = known.warnings.into_iter().map(|line| view! { <li>{line}</li> }).collect_view();
+    // From where an agent comes is said with it.
+    if host.agent.is_none() {
+        let address = endpoint(host);
+        rows.insert(
+            0,
+            (words.address, view! { <span class="mono break">{address}</span> }.into_any()),
+        );
+    }
+    view! { <Card><KeyValues rows=rows /></Card> }.into_any()
+}
+
+/// What the engine warns of.
+fn warnings(known: &HostFacts) -> Option<AnyView> {
+    if known.warnings.is_empty() {
+        return None;
+    }
+    let lines = known.warnings.iter().cloned();
+    let lines = lines.map(|line| view! { <li>{line}</li> }).collect_view();
+    Some(
         view! {
             <Notice tone=Tone::Warn>
                 <div class="strong">{t().hosts.warnings}</div>
                 <ul class="small">{lines}</ul>
             </Notice>
         }
-    });
-    let disk = match machine {
+        .into_any(),
+    )
+}
+
+/// What is in use, of what there is.
+fn meters(host: &Host) -> Option<AnyView> {
+    let words = &t().engine;
+    let known = host.facts.as_ref()?;
+    let (cpus, memory_total) = (f64::from(known.cpus), known.memory as f64);
+    let (cpu, memory) = super::hosts::in_use(host).unwrap_or_default();
+    let usage = host.usage.as_ref();
+    let disk = match usage.and_then(|usage| usage.machine.as_ref()) {
         Some(machine) => view! {
             <Meter label=machines().disk used=machine.disk as f64 total=machine.disk_total as f64 words=format::bytes />
         }
         .into_any(),
-        None => disk
+        None => usage
+            .and_then(|usage| usage.disk)
             .map(|disk| view! {
                 <div class="meter">
                     <span class="muted">{words.disk}</span>
@@ -284,18 +332,16 @@ fn facts(env: Env, host: &Host, known: HostFacts, editing: RwSignal<bool>) -> An
             })
             .into_any(),
     };
-    view! {
-        {warnings}
-        <div class="grid-2">
-            <Card><KeyValues rows=rows /></Card>
+    Some(
+        view! {
             <Card>
-                <Meter label=words.cpus used=cpu total=f64::from(known.cpus) words=format::cores />
-                <Meter label=words.memory used=memory total=known.memory as f64 words=format::bytes />
+                <Meter label=words.cpus used=cpu total=cpus words=format::cores />
+                <Meter label=words.memory used=memory total=memory_total words=format::bytes />
                 {disk}
             </Card>
-        </div>
-    }
-    .into_any()
+        }
+        .into_any(),
+    )
 }
 
 fn host_actions(

@@ -9,7 +9,7 @@ use crate::{
     components::*,
     environment::{Env, use_env},
     format,
-    i18n::{machines, plural, t},
+    i18n::{fill, machines, plural, t},
     icons::Glyph,
     remote::Remote,
     states::Tone,
@@ -121,6 +121,7 @@ pub fn Hosts() -> impl IntoView {
     )
     .name(|host| host.name.clone())
     .link(move |host| env.path(&format!("hosts/{}", host.id)))
+    .actions(move |host| row_actions(env, host))
     .sorted("name")
     .live(&[Topic::Host])
     .empty(move || {
@@ -136,6 +137,30 @@ pub fn Hosts() -> impl IntoView {
             <Table spec=table label=words.hosts />
         </Page>
     }
+}
+
+/// What can be done with a host in the list.
+fn row_actions(env: Env, host: &Host) -> Vec<MenuItem> {
+    let words = machines();
+    let page = env.path(&format!("hosts/{}", host.id));
+    let mut items = vec![MenuItem::link(Glyph::ArrowRight, words.open_host, page)];
+    if is_old(host) && env.may(Permission::ManageHosts) {
+        let path = env.api(&format!("hosts/{}/agent/upgrade", host.id));
+        let name = host.name.clone();
+        let upgrade = MenuItem::action(Glyph::Upgrade, words.upgrade, move || {
+            let (path, name) = (path.clone(), name.clone());
+            spawn_local(async move {
+                match api::post(path, &()).done().await {
+                    Ok(()) => {
+                        use_toasts().success(fill(words.upgrade_asked, &[("name", &name)]));
+                    }
+                    Err(error) => use_toasts().error(&error),
+                }
+            });
+        });
+        items.push(upgrade.disabled_if(host_agent::is_upgrading(host)));
+    }
+    items
 }
 
 /// Says how many agents are older than the server, and upgrades them all.

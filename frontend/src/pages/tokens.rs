@@ -1,6 +1,6 @@
 //! The registration tokens of an environment.
 
-use drover_api::{Permission, RegistrationToken, RegistrationTokenState};
+use drover_api::{Permission, RegistrationToken, RegistrationTokenState, Topic};
 use leptos::prelude::*;
 
 use crate::{
@@ -114,6 +114,7 @@ pub fn RegistrationTokens() -> impl IntoView {
     .name(|token| token.prefix.clone())
     .actions(move |token| vec![revoke(token)])
     .no_search()
+    .live(&[Topic::Host])
     .reload_on(reload)
     .empty(move || view! { <Empty glyph=Glyph::Key title=words.no_tokens text=words.no_tokens_text /> });
     let add = move || {

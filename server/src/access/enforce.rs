@@ -172,9 +172,9 @@ async fn in_environment(
 async fn see(app: &App, caller: &Caller, id: Uuid) -> Result<(EnvironmentAccess, String)> {
     // Who may not see an environment must not learn that it is there.
     let role = caller.role_in(id).ok_or_else(|| Error::not_found("environment"))?;
-    let state = app.identities.environment_state(id).await?;
-    let state = state.ok_or_else(|| Error::not_found("environment"))?;
-    Ok((EnvironmentAccess { id, role }, state))
+    let (state, cluster) =
+        app.identities.environment(id).await?.ok_or_else(|| Error::not_found("environment"))?;
+    Ok((EnvironmentAccess { id, role, cluster }, state))
 }
 
 /// 409 for a change in an environment of this state.
@@ -190,8 +190,9 @@ fn changeable(state: &str) -> Result<()> {
 
 /// 409 unless things may be changed in an environment.
 pub(crate) async fn require_active(app: &App, id: Uuid) -> Result<()> {
-    let state = app.identities.environment_state(id).await?;
-    changeable(&state.ok_or_else(|| Error::not_found("environment"))?)
+    let known = app.identities.environment(id).await?;
+    let (state, _) = known.ok_or_else(|| Error::not_found("environment"))?;
+    changeable(&state)
 }
 
 /// Who calls the Docker API of a host or of an environment, and what they may do there. A browser's

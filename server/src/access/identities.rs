@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use drover_api::{GlobalRole, Permission, Role};
+use drover_api::{ClusterKind, GlobalRole, Permission, Role};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -93,7 +93,7 @@ pub struct Identities {
     db: PgPool,
     sessions: SessionStore,
     cache: RwLock<HashMap<Credential, (Instant, Caller)>>,
-    environments: RwLock<HashMap<Uuid, (Instant, String)>>,
+    environments: RwLock<HashMap<Uuid, (Instant, (String, ClusterKind))>>,
     generation: watch::Sender<u64>,
 }
 
@@ -133,18 +133,18 @@ impl Identities {
         self.identify(caller.credential.clone(), None).await
     }
 
-    /// The state of an environment (`active`, `inactive`, `removing`), if it is there.
-    pub async fn environment_state(&self, id: Uuid) -> Result<Option<String>> {
-        if let Some((at, state)) = read(&self.environments).get(&id)
+    /// The state of an environment (`active`, `inactive`, `removing`) and its cluster, if it is there.
+    pub async fn environment(&self, id: Uuid) -> Result<Option<(String, ClusterKind)>> {
+        if let Some((at, known)) = read(&self.environments).get(&id)
             && at.elapsed() < LONGEST
         {
-            return Ok(Some(state.clone()));
+            return Ok(Some(known.clone()));
         }
-        let state = store::environment_state(&self.db, id).await?;
-        if let Some(state) = &state {
-            write(&self.environments).insert(id, (Instant::now(), state.clone()));
+        let found = store::environment(&self.db, id).await?;
+        if let Some(found) = &found {
+            write(&self.environments).insert(id, (Instant::now(), found.clone()));
         }
-        Ok(state)
+        Ok(found)
     }
 
     async fn identify(

@@ -7,7 +7,7 @@ mod store;
 pub mod table;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use drover_api::{Environment, GlobalRole, Permission, Role};
+use drover_api::{ClusterKind, Environment, GlobalRole, Permission, Role};
 use uuid::Uuid;
 
 pub(crate) use enforce::require_active;
@@ -24,6 +24,8 @@ pub struct EnvironmentAccess {
     pub id: Uuid,
     /// The caller's role in it.
     pub role: Role,
+    /// Which control plane schedules its containers.
+    pub cluster: ClusterKind,
 }
 
 impl EnvironmentAccess {

@@ -1,6 +1,6 @@
 //! Who holds which role: the one query behind every decision.
 
-use drover_api::{GlobalRole, Role};
+use drover_api::{ClusterKind, GlobalRole, Role};
 use sqlx::PgPool;
 use std::collections::HashMap;
 use time::OffsetDateTime;
@@ -129,6 +129,13 @@ pub(super) async fn touch_api_key(db: &PgPool, id: Uuid, address: &str) -> sqlx:
 }
 
 /// The state of an environment, if it is there.
-pub(super) async fn environment_state(db: &PgPool, id: Uuid) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!("SELECT state FROM environments WHERE id = $1", id).fetch_optional(db).await
+/// An environment's state and cluster.
+pub(super) async fn environment(
+    db: &PgPool,
+    id: Uuid,
+) -> sqlx::Result<Option<(String, ClusterKind)>> {
+    let row = sqlx::query!("SELECT state, cluster_kind FROM environments WHERE id = $1", id)
+        .fetch_optional(db)
+        .await?;
+    Ok(row.map(|row| (row.state, ClusterKind::parse(&row.cluster_kind).unwrap_or_default())))
 }

@@ -578,7 +578,7 @@ async fn preview(
     let Path((_, catalog_id, template, version)) = path;
     let found = release_of(&app, catalog_id, &template, &version).await?;
     let filled = answers::fill(&found.release.questions, &input.answers, None, &mut rand::rng());
-    let loaded = drover_compose::load(&found.compose, &filled.answers.values);
+    let loaded = stacks::load(&app, access, &found.compose, &filled.answers.values);
     let (diagnostics, _) = stacks::describe(access, &loaded);
     Ok(Json(summed_up(filled, diagnostics, &loaded.project.unwrap_or_default())))
 }

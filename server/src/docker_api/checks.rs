@@ -4,16 +4,13 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use drover_api::Permission;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
@@ -31,7 +28,7 @@ use crate::{
     error::{Error, Result},
     hosts::{
         LiveHost, belongs_to_others, check_takeover,
-        driver::{Docker, registry_header},
+        driver::{Docker, registry_header, stream::PLAIN_EVENTS},
         labels, registry_auth,
     },
 };
@@ -45,24 +42,26 @@ const REGISTRY_AUTH: HeaderName = HeaderName::from_static("x-registry-auth");
 /// What `ps` can be asked to show without showing environments.
 const HARMLESS_PS: [&str; 3] = ["", "-ef", "aux"];
 
-/// What a limited caller's request must be, whatever the route.
+/// What a limited caller's request must be, whatever the route. Parameters that are not known go no
+/// further: old clients send some that say nothing, or that no engine has read for years.
 pub(super) fn plain_request(
     call: &Call,
     row: &Row,
-    address: &Address,
-    request: &Request,
+    address: &mut Address,
+    headers: &HeaderMap,
 ) -> Result<()> {
-    if let Some((name, _)) =
-        address.query.iter().find(|(name, _)| !row.query.contains(&name.as_str()))
-    {
+    let known = |name: &str| row.query.contains(&name);
+    let unknown = address.query.iter().find(|(name, value)| !known(name) && !value.is_empty());
+    if let Some((name, _)) = unknown.filter(|_| row.action.is_some()) {
         let what = BUILD_TAKEOVERS
             .iter()
             .find(|(known, _)| known == name)
             .map_or("an option that this version of Drover does not know", |(_, what)| what);
         return Err(refuse::takeover(call, &format!("`{name}` ({what})")));
     }
+    address.query.retain(|(name, _)| known(name));
     // Engines take a form for parameters of the query.
-    let kinds = request.headers().get_all(header::CONTENT_TYPE);
+    let kinds = headers.get_all(header::CONTENT_TYPE);
     let form = kinds.iter().any(|kind| {
         kind.to_str().map_or(true, |kind| kind.to_ascii_lowercase().contains("form-urlencoded"))
     });
@@ -110,6 +109,8 @@ pub(super) async fn prepare(
         }
         Special::Rename => looks.rename(row, address)?,
         Special::Processes => looks.processes(address)?,
+        Special::Events if call.access.may(Permission::Deploy) => {}
+        Special::Events => without_commands(address).map_err(malformed)?,
         Special::Build => looks.build(address).await?,
         Special::Commit => {
             looks.committed(address).await?;
@@ -163,11 +164,14 @@ pub(super) async fn prepare(
             let body = looks.body(&mut sent, &body::SECRET, true)?;
             looks.name(&body["Name"]);
         }
-        Special::Prune => spare_stacks(address)
-            .map_err(|why| Error::new(StatusCode::BAD_REQUEST, "malformed_request", why))?,
+        Special::Prune => spare_stacks(address).map_err(malformed)?,
     }
     debug_assert!(row.body != Body::None || sent.body.is_empty());
     Ok(sent)
+}
+
+fn malformed(why: String) -> Error {
+    Error::new(StatusCode::BAD_REQUEST, "malformed_request", why)
 }
 
 struct Looks<'a> {
@@ -403,27 +407,64 @@ fn has_credentials(given: &[u8]) -> bool {
 /// Adds to a prune's filters that what Drover made stays: a stack that is stopped wants its volumes
 /// back.
 fn spare_stacks(address: &mut Address) -> Result<(), String> {
-    let text = address.value("filters").unwrap_or_default();
-    let mut filters = match text {
-        "" => json!({}),
-        text => serde_json::from_str(text).map_err(|_| "`filters` must be JSON.".to_owned())?,
-    };
-    let map = filters.as_object_mut().ok_or("`filters` must be an object.")?;
-    if map.contains_key("label!") {
+    let mut filters = filters(address)?;
+    if filters.contains_key("label!") {
         return Err(
             "Drover keeps what belongs to stacks by a `label!` filter of its own: leave yours out."
                 .into(),
         );
     }
-    // Engines read filters in one of two ways, all of them alike.
-    let ours = match map.values().any(Value::is_array) {
-        true => json!([labels::ENVIRONMENT]),
-        false => json!({ labels::ENVIRONMENT: true }),
-    };
-    map.insert("label!".into(), ours);
-    address.query.retain(|(name, _)| name != "filters");
-    address.query.push(("filters".into(), filters.to_string()));
+    add_filter(&mut filters, "label!", &[labels::ENVIRONMENT]);
+    set_filters(address, filters);
     Ok(())
+}
+
+/// Leaves out the events that tell of commands in containers, whose arguments can hold secrets.
+fn without_commands(address: &mut Address) -> Result<(), String> {
+    let mut filters = filters(address)?;
+    match filters.get_mut("event") {
+        Some(Value::Object(asked)) => asked.retain(|event, _| !event.starts_with("exec")),
+        Some(Value::Array(asked)) => {
+            asked.retain(|event| event.as_str().is_some_and(|event| !event.starts_with("exec")))
+        }
+        Some(_) => return Err("`filters` must hold lists.".into()),
+        None => {}
+    }
+    let some = |asked: &Value| match asked {
+        Value::Object(map) => !map.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        _ => false,
+    };
+    match filters.get("event") {
+        Some(asked) if some(asked) => {}
+        // Nothing is left of what was asked for; no filter would mean all.
+        Some(_) => add_filter(&mut filters, "event", &["none"]),
+        None => add_filter(&mut filters, "event", &PLAIN_EVENTS),
+    }
+    set_filters(address, filters);
+    Ok(())
+}
+
+fn filters(address: &Address) -> Result<Map<String, Value>, String> {
+    match address.value("filters").unwrap_or_default() {
+        "" => Ok(Map::new()),
+        text => serde_json::from_str(text).map_err(|_| "`filters` must be a JSON object.".into()),
+    }
+}
+
+/// Engines read filters in one of two ways, all of them alike.
+fn add_filter(filters: &mut Map<String, Value>, name: &str, values: &[&str]) {
+    let as_lists = filters.values().any(Value::is_array);
+    let values = match as_lists {
+        true => json!(values),
+        false => values.iter().map(|value| ((*value).to_owned(), true)).collect(),
+    };
+    filters.insert(name.to_owned(), values);
+}
+
+fn set_filters(address: &mut Address, filters: Map<String, Value>) {
+    address.query.retain(|(name, _)| name != "filters");
+    address.query.push(("filters".into(), Value::Object(filters).to_string()));
 }
 
 /// A host of an environment that is a manager of its swarm and answers.
@@ -488,5 +529,22 @@ mod tests {
         for bad in ["x", "[]", r#"{"label!":{"a":true}}"#] {
             assert!(filters(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn events_of_commands_are_left_out() {
+        let events = |text: &str| {
+            let query = format!("filters={text}");
+            let mut address = Address::parse("events", Some(&query)).unwrap();
+            without_commands(&mut address).unwrap();
+            let filters: Value = serde_json::from_str(address.value("filters").unwrap()).unwrap();
+            filters["event"].clone()
+        };
+        assert!(events("")["start"].as_bool().unwrap());
+        assert!(events(r#"{"type":["container"]}"#).as_array().unwrap().contains(&json!("die")));
+        assert_eq!(events(r#"{"event":["exec_start","die"]}"#), json!(["die"]));
+        assert_eq!(events(r#"{"event":{"exec_create":true,"die":true}}"#), json!({"die": true}));
+        assert_eq!(events(r#"{"event":{"exec_create: sh":true}}"#), json!({"none": true}));
+        assert!(PLAIN_EVENTS.iter().all(|event| !event.starts_with("exec")));
     }
 }

@@ -42,6 +42,8 @@ const LARGEST_JSON: usize = 4 << 20;
 const LARGEST_HIDDEN: usize = 64 << 20;
 /// How long such a body, or such an answer, may take.
 const SLOWEST_JSON: Duration = Duration::from_secs(60);
+/// How long the body of a refused call is read on.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(10);
 /// What is read at once of a raw stream.
 const CHUNK: usize = 64 << 10;
 /// After so many pieces in a row without a pause, the right to them is looked at.
@@ -85,6 +87,40 @@ impl Predicate for IsNotRaw {
     }
 }
 
+/// A body that was not read yet. When the call is refused it is thrown away for a while: a client
+/// that is still sending would meet a closed connection, and not read why.
+pub(super) struct Unread {
+    body: Option<Body>,
+    waits: bool,
+}
+
+impl Unread {
+    pub(super) fn new(body: Body, headers: &HeaderMap) -> Self {
+        // Who waits for a word to go on has sent nothing.
+        Self { body: Some(body), waits: headers.contains_key(header::EXPECT) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn into_body(mut self) -> Body {
+        self.body.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        if self.waits || self.is_empty() {
+            return;
+        }
+        let Some(mut body) = self.body.take() else { return };
+        tokio::spawn(tokio::time::timeout(LONGEST_REFUSAL, async move {
+            while let Some(Ok(_)) = body.frame().await {}
+        }));
+    }
+}
+
 /// A call's body.
 pub(super) enum Taken {
     /// None.
@@ -92,7 +128,7 @@ pub(super) enum Taken {
     /// JSON, read whole.
     Json(Bytes),
     /// As it comes.
-    Stream(Body),
+    Stream(Unread),
 }
 
 impl Taken {
@@ -114,13 +150,13 @@ impl Taken {
 }
 
 /// Takes a body as its route wants it.
-pub(super) async fn take_body(kind: table::Body, body: Body) -> Result<Taken> {
+pub(super) async fn take_body(kind: table::Body, body: Unread) -> Result<Taken> {
     match kind {
         table::Body::None => Ok(Taken::Empty),
-        table::Body::Stream if body.is_end_stream() => Ok(Taken::Empty),
+        table::Body::Stream if body.is_empty() => Ok(Taken::Empty),
         table::Body::Stream => Ok(Taken::Stream(body)),
         table::Body::Json => {
-            let read = tokio::time::timeout(SLOWEST_JSON, to_bytes(body, LARGEST_JSON));
+            let read = tokio::time::timeout(SLOWEST_JSON, to_bytes(body.into_body(), LARGEST_JSON));
             let read = read.await.map_err(|_| {
                 let why = "The body did not come within a minute.";
                 Error::new(StatusCode::REQUEST_TIMEOUT, "slow_body", why)
@@ -151,11 +187,13 @@ pub(super) async fn send(
     if hide.is_some() {
         headers.remove(header::ACCEPT_ENCODING);
     }
-    headers.extend(sent.headers);
+    for (name, value) in sent.headers {
+        headers.insert(name, value);
+    }
     upgrade.ask(&mut headers);
     let right = Right { call, needs: row.needs };
     let body = match sent.body {
-        Taken::Stream(body) => streamed(Guarded::new(body, right.revoked())),
+        Taken::Stream(body) => streamed(Guarded::new(body.into_body(), right.revoked())),
         Taken::Json(bytes) => {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
             full(bytes)

@@ -90,25 +90,26 @@ async fn of_swarm(
 /// Answers a call. The first `skip` parts of its path (with the empty one before the first slash)
 /// lead here; the rest is the engine's.
 async fn serve(call: Call, skip: usize, request: Request) -> Result<Response> {
-    let uri = request.uri();
+    let (parts, body) = request.into_parts();
+    let body = forward::Unread::new(body, &parts.headers);
+    let uri = &parts.uri;
     let path = uri.path().splitn(skip + 1, '/').nth(skip).unwrap_or_default();
     let mut address =
         Address::parse(path, uri.query()).map_err(|refusal| refuse::refused(&call, refusal))?;
-    let row = match policy::find(request.method().as_str(), &address) {
+    let row = match policy::find(parts.method.as_str(), &address) {
         Some(row) => row,
         None if call.access.may(Permission::HostTakeover) => &table::UNKNOWN,
-        None => return Err(refuse::unknown(&call, request.method(), &address)),
+        None => return Err(refuse::unknown(&call, &parts.method, &address)),
     };
     note(&call, row, &address);
     call.access.require(row.needs)?;
     if !call.access.may(Permission::HostTakeover) {
-        checks::plain_request(&call, row, &address, &request)?;
+        checks::plain_request(&call, row, &mut address, &parts.headers)?;
     }
     if row.action.is_some() {
         require_active(&call.app, call.access.id).await?;
     }
     let docker = call.host.docker()?;
-    let (parts, body) = request.into_parts();
     let body = forward::take_body(row.body, body).await?;
     let sent = checks::prepare(&call, &docker, row, &mut address, &parts.headers, body).await?;
     forward::send(call, docker, row, &address, parts, sent).await

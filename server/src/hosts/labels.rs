@@ -22,6 +22,8 @@ pub const INSTANCE: &str = "io.drover.instance";
 pub const REVISION: &str = "io.drover.revision";
 /// The digest of all that the container was made from.
 pub const SPEC: &str = "io.drover.spec";
+/// The operation that last wrote it.
+pub const OPERATION: &str = "io.drover.operation";
 
 /// Reads the labels of a container; `None` unless they are of this environment and name a stack.
 pub fn owner(

@@ -33,6 +33,20 @@ pub struct Wanted {
     pub stream: Option<LogStream>,
 }
 
+impl Wanted {
+    /// As engines take it.
+    pub fn options(&self) -> LogOptions {
+        LogOptions {
+            follow: self.follow,
+            since: self.since.map(Moment::for_engine),
+            until: self.until.map(Moment::for_engine),
+            tail: self.tail,
+            stdout: self.stream.is_none_or(|stream| stream == LogStream::Stdout),
+            stderr: self.stream.is_none_or(|stream| stream == LogStream::Stderr),
+        }
+    }
+}
+
 /// A moment, in the precision that engines write logs with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
@@ -76,21 +90,17 @@ pub struct Lines {
 impl Lines {
     /// Opens a container's log. `tty` is whether the container has a terminal.
     pub async fn open(docker: &Docker, id: &str, tty: bool, wanted: &Wanted) -> Result<Self> {
-        let options = LogOptions {
-            follow: wanted.follow,
-            since: wanted.since.map(Moment::for_engine),
-            until: wanted.until.map(Moment::for_engine),
-            tail: wanted.tail,
-            stdout: wanted.stream.is_none_or(|stream| stream == LogStream::Stdout),
-            stderr: wanted.stream.is_none_or(|stream| stream == LogStream::Stderr),
-        };
-        Ok(Self {
-            frames: docker.logs(id, tty, &options).await?,
-            assembler: Assembler::new(tty),
-            since: wanted.since,
-            ready: VecDeque::new(),
-            ended: false,
-        })
+        let options = wanted.options();
+        Ok(Self::of(docker.logs(id, tty, &options).await?, tty, wanted.since))
+    }
+
+    /// The lines of a log that is open already.
+    pub fn of(
+        frames: BoxStream<'static, Result<LogFrame>>,
+        tty: bool,
+        since: Option<Moment>,
+    ) -> Self {
+        Self { frames, assembler: Assembler::new(tty), since, ready: VecDeque::new(), ended: false }
     }
 
     /// The next lines, at least one and at most `most`; `None` after the last. What has come

@@ -28,7 +28,7 @@ mod model;
 mod probe;
 pub mod resources;
 mod routes;
-mod socket;
+pub(crate) mod socket;
 pub mod stats;
 mod store;
 pub mod usage;
@@ -47,8 +47,8 @@ use uuid::Uuid;
 pub use connection::spawn;
 pub use model::HostRow;
 pub(crate) use model::check_labels;
-pub use routes::router;
 pub(crate) use routes::{belongs_to_others, check_takeover};
+pub use routes::{router, streams};
 pub(crate) use store::{get as get_row, insert as insert_row};
 
 use crate::{

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::model::{Revision, StackRow};
 use crate::{
     app::App,
+    clusters,
     error::{Error, Result},
     secrets,
 };
@@ -28,6 +29,12 @@ pub struct Wanted {
 /// A secret or config as a file.
 #[derive(Clone)]
 pub struct WantedFile {
+    /// Its name in the text.
+    pub source: String,
+    /// It is a secret, and no config.
+    pub secret: bool,
+    /// It is one of the cluster's own, by this name; its content is not known here.
+    pub own: Option<String>,
     /// Absolute path in the container.
     pub path: String,
     /// e.g. `0o444`
@@ -78,24 +85,30 @@ impl Wanted {
         let mut files = IndexMap::new();
         let mut specs = IndexMap::new();
         for (name, service) in &project.services {
-            let mounted: Vec<WantedFile> = service
-                .secrets
-                .iter()
-                .filter_map(|mount| Some((mount, project.secrets.get(&mount.source)?)))
-                .chain(
-                    service
-                        .configs
-                        .iter()
-                        .filter_map(|mount| Some((mount, project.configs.get(&mount.source)?))),
-                )
-                .map(|(mount, source)| WantedFile {
-                    path: mount.target.clone(),
-                    mode: mount.mode.unwrap_or(0o444),
-                    uid: number(mount.uid.as_deref()),
-                    gid: number(mount.gid.as_deref()),
-                    content: content(source),
-                })
-                .collect();
+            let mounted: Vec<WantedFile> =
+                service
+                    .secrets
+                    .iter()
+                    .filter_map(|mount| Some((mount, true, project.secrets.get(&mount.source)?)))
+                    .chain(service.configs.iter().filter_map(|mount| {
+                        Some((mount, false, project.configs.get(&mount.source)?))
+                    }))
+                    .map(|(mount, secret, source)| WantedFile {
+                        source: mount.source.clone(),
+                        secret,
+                        own: match source {
+                            FileSource::External(name) if !external.contains_key(name) => {
+                                Some(name.clone())
+                            }
+                            _ => None,
+                        },
+                        path: mount.target.clone(),
+                        mode: mount.mode.unwrap_or(0o444),
+                        uid: number(mount.uid.as_deref()),
+                        gid: number(mount.gid.as_deref()),
+                        content: content(source),
+                    })
+                    .collect();
             let generation = row.generations.get(name).copied().unwrap_or_default();
             specs.insert(name.clone(), digest(&project, service, &mounted, generation)?);
             files.insert(name.clone(), mounted);
@@ -116,13 +129,18 @@ async fn external_values(
     let mut values = BTreeMap::new();
     for source in project.secrets.values().chain(project.configs.values()) {
         let FileSource::External(name) = source else { continue };
-        let value = secrets::value(app, row.environment_id, name).await?.ok_or_else(|| {
-            Error::conflict(
-                "secret_missing",
-                format!("The environment has no secret `{name}`. Make it first."),
-            )
-        })?;
-        values.insert(name.clone(), value);
+        match secrets::value(app, row.environment_id, name).await? {
+            Some(value) => {
+                values.insert(name.clone(), value);
+            }
+            None if clusters::of(app, row.cluster).has_own_secrets() => {}
+            None => {
+                return Err(Error::conflict(
+                    "secret_missing",
+                    format!("The environment has no secret `{name}`. Make it first."),
+                ));
+            }
+        }
     }
     Ok(values)
 }

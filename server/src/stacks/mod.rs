@@ -13,7 +13,7 @@ mod view;
 pub use compile::{Wanted, WantedFile};
 pub use model::{Desired, StackRow};
 pub use rollout::{rollout_failed, rollout_succeeded};
-pub use routes::{describe, router};
+pub use routes::{describe, load, router};
 pub use store::{
     delete as delete_row, find as find_row, in_active_environments, names, remove_all, wanted,
 };

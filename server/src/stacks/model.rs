@@ -1,6 +1,6 @@
 //! A stack's row and revision, and the rules for what people may write.
 
-use drover_api::FieldError;
+use drover_api::{ClusterKind, FieldError};
 use indexmap::IndexMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -41,6 +41,8 @@ pub struct StackRow {
     pub id: Uuid,
     /// The environment that it is in.
     pub environment_id: Uuid,
+    /// The control plane of that environment.
+    pub cluster: ClusterKind,
     /// Unique in its environment.
     pub name: String,
     /// What it is for.
@@ -83,6 +85,7 @@ impl StackRow {
         Self {
             id,
             environment_id,
+            cluster: drover_api::ClusterKind::Cattle,
             name: name.into(),
             description: String::new(),
             desired: Desired::Running,

@@ -1,5 +1,6 @@
 //! The tables of stacks and their revisions.
 
+use drover_api::ClusterKind;
 use indexmap::IndexMap;
 use sqlx::{PgConnection, PgPool, types::Json};
 use time::OffsetDateTime;
@@ -14,6 +15,7 @@ use crate::{app::App, error::Result};
 struct Row {
     id: Uuid,
     environment_id: Uuid,
+    cluster_kind: String,
     name: String,
     description: String,
     desired: String,
@@ -37,6 +39,7 @@ impl From<Row> for StackRow {
         Self {
             id: row.id,
             environment_id: row.environment_id,
+            cluster: ClusterKind::parse(&row.cluster_kind).unwrap_or_default(),
             name: row.name,
             description: row.description,
             desired: Desired::parse(&row.desired),
@@ -64,13 +67,13 @@ async fn select(
 ) -> sqlx::Result<Vec<StackRow>> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT s.id, s.environment_id, s.name, s.description, s.desired, s.revision,
+        r#"SELECT s.id, s.environment_id, e.cluster_kind, s.name, s.description, s.desired, s.revision,
                s.catalog_id, s.template, r.template_version AS "template_version?",
                r.outcome AS "outcome?", s.scales AS "scales: Json<IndexMap<String, u32>>",
                s.generations AS "generations: Json<IndexMap<String, u32>>",
                s.problems AS "problems: Json<IndexMap<String, String>>", s.remove_volumes,
                s.force_remove, s.created_at, s.updated_at, s.version
-           FROM stacks s
+           FROM stacks s JOIN environments e ON e.id = s.environment_id
            LEFT JOIN stack_revisions r ON r.stack_id = s.id AND r.revision = s.revision
            WHERE ($1::uuid IS NULL OR s.environment_id = $1) AND ($2::uuid IS NULL OR s.id = $2)
            ORDER BY s.id"#,
@@ -101,11 +104,15 @@ pub async fn find(db: &PgPool, id: Uuid) -> sqlx::Result<Option<StackRow>> {
     Ok(select(db, None, Some(id)).await?.pop())
 }
 
-/// Environment and id of every stack that an engine has to look after.
-pub async fn in_active_environments(db: &PgPool) -> sqlx::Result<Vec<(Uuid, Uuid)>> {
+/// Environment and id of every stack that the engine of a kind of cluster has to look after.
+pub async fn in_active_environments(
+    db: &PgPool,
+    kind: ClusterKind,
+) -> sqlx::Result<Vec<(Uuid, Uuid)>> {
     let rows = sqlx::query!(
         "SELECT s.environment_id, s.id FROM stacks s JOIN environments e ON e.id = s.environment_id
-         WHERE e.state IN ('active', 'removing')"
+         WHERE e.state IN ('active', 'removing') AND e.cluster_kind = $1",
+        kind.as_str()
     )
     .fetch_all(db)
     .await?;

@@ -1,13 +1,11 @@
 //! How a stack stands, summed up from what is wanted, what is there, and its last operation.
 
-use std::{collections::HashSet, sync::Arc};
-
-use drover_api::{ContainerState, Health, Service, StackState};
+use drover_api::{Service, StackState};
 use drover_compose::Project;
 use uuid::Uuid;
 
 use super::model::{Desired, StackRow};
-use crate::hosts::index::Entry;
+use crate::clusters::Observed;
 
 /// How a stack stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,19 +52,14 @@ pub struct OpenWork {
 pub(super) fn sum_up(
     row: &StackRow,
     project: Option<&Project>,
-    containers: &[Arc<Entry>],
+    observed: &Observed,
     open: Option<OpenWork>,
 ) -> Standing {
     let services: Vec<ServiceStanding> = project
         .iter()
         .flat_map(|project| &project.services)
         .map(|(name, service)| {
-            let own: Vec<&Arc<Entry>> = containers
-                .iter()
-                .filter(|entry| {
-                    entry.owner.as_deref().is_some_and(|owner| *owner.service == **name)
-                })
-                .collect();
+            let own = observed.get(name).copied().unwrap_or_default();
             let may_end = service.restart == Some(drover_compose::Restart::No)
                 || project.is_some_and(|project| {
                     project.services.values().any(|other| {
@@ -75,33 +68,15 @@ pub(super) fn sum_up(
                         })
                     })
                 });
-            let does = |entry: &&&Arc<Entry>| {
-                entry.state == ContainerState::Running
-                    || may_end
-                        && entry.state == ContainerState::Exited
-                        && entry.exit_code == Some(0)
-            };
             let scale = if service.deploy.global {
-                own.len().max(1) as u32
+                own.scale.unwrap_or(1)
             } else {
                 // Sidekicks have their primary's.
                 let primary = project.map_or(name.as_str(), |project| project.primary_of(name));
                 row.scales.get(primary).copied().unwrap_or(service.deploy.replicas)
             };
-            // While an instance moves, or after its host was away, there are two of it.
-            let instances = |fits: &dyn Fn(&Arc<Entry>) -> bool| {
-                let mut known = HashSet::new();
-                own.iter()
-                    .filter(does)
-                    .filter(|entry| fits(entry))
-                    .filter(|entry| {
-                        let instance = entry.owner.as_deref().and_then(|owner| owner.instance);
-                        instance.is_none_or(|instance| known.insert(instance))
-                    })
-                    .count() as u32
-            };
-            let running = instances(&|_| true);
-            let healthy = instances(&|entry| matches!(entry.health, None | Some(Health::Healthy)));
+            let completed = if may_end { own.completed } else { 0 };
+            let (running, healthy) = (own.running + completed, own.healthy + completed);
             let state = match row.desired {
                 Desired::Removed => StackState::Removing,
                 Desired::Stopped => StackState::Stopped,

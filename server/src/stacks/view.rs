@@ -8,7 +8,6 @@ use std::{
 use drover_api::{OperationKind, Stack, StackTemplate, Timestamp};
 use drover_compose::Project;
 use indexmap::IndexMap;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
@@ -19,14 +18,11 @@ use super::{
 };
 use crate::{
     app::App,
-    catalog,
-    clusters::Orchestrator,
+    catalog, clusters,
     error::{Error, Result},
     operations::{self, OpenOperation},
 };
 
-/// For so long after the last contact what was there is taken to be there still.
-const BELIEVED: time::Duration = time::Duration::seconds(30);
 /// How many projects are kept.
 const MOST: usize = 2000;
 
@@ -80,15 +76,8 @@ pub(super) fn standing(
 ) -> Standing {
     let open =
         open.map(|open| OpenWork { install: open.kind == OperationKind::Install, id: open.id });
-    let mut containers = app.observe(row.environment_id, row.id);
-    containers.retain(|entry| {
-        // Of what nothing was heard for a while, nobody can say that it runs.
-        app.hosts.live(row.environment_id, entry.host.id).is_none_or(|host| {
-            let heard = host.last_contact_at().unwrap_or(OffsetDateTime::UNIX_EPOCH);
-            host.docker().is_ok() || OffsetDateTime::now_utc() - heard < BELIEVED
-        })
-    });
-    summary::sum_up(row, project, &containers, open)
+    let observed = clusters::of(app, row.cluster).observe(row.environment_id, row.id);
+    summary::sum_up(row, project, &observed, open)
 }
 
 /// A stack with all that is known of it.

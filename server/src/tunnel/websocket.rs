@@ -23,7 +23,7 @@ use futures_util::{
     io::{AsyncRead, AsyncWrite},
 };
 use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -166,6 +166,9 @@ pub struct Bytestream {
     written: BytesMut,
     /// Beats every [`PING`].
     pulse: Interval,
+    /// Ends no later than the connection's patience. Set anew only when it has ended, not with
+    /// each message.
+    patience: Pin<Box<Sleep>>,
     heard: Instant,
     pings: bool,
 }
@@ -180,6 +183,7 @@ impl Bytestream {
             received: Bytes::new(),
             written: BytesMut::new(),
             pulse,
+            patience: Box::pin(tokio::time::sleep(SILENCE)),
             heard: Instant::now(),
             pings,
         }
@@ -187,11 +191,15 @@ impl Bytestream {
 
     /// Whether the other end is there; sends the ping that is due.
     fn poll_pulse(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        while self.pulse.poll_tick(cx).is_ready() {
-            if self.heard.elapsed() > SILENCE {
+        while self.patience.as_mut().poll(cx).is_ready() {
+            if self.heard.elapsed() >= SILENCE {
                 let why = format!("nothing was heard for {} seconds", SILENCE.as_secs());
                 return Err(io::Error::new(io::ErrorKind::TimedOut, why));
             }
+            let until = self.heard + SILENCE;
+            self.patience.as_mut().reset(until);
+        }
+        while self.pulse.poll_tick(cx).is_ready() {
             // A full buffer means that enough is on its way already.
             if self.pings && self.socket.poll_ready_unpin(cx).map_err(broken)?.is_ready() {
                 self.socket.start_send_unpin(Message::Ping(Bytes::new())).map_err(broken)?;

@@ -14,3 +14,4 @@ mod lan;
 mod session;
 mod stacks;
 mod start;
+mod swarm;

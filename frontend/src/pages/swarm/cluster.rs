@@ -171,11 +171,16 @@ fn standing(
 #[component]
 fn NoSwarm(env: Env, swarm: Remote<Swarm>) -> impl IntoView {
     let words = self::words();
-    let empty =
-        Memo::new(move |_| swarm.with(|swarm| swarm.is_none_or(|one| one.hosts.is_empty())));
+    // The form is made anew when hosts come or go.
+    let hosts = Memo::new(move |_| {
+        swarm.with(|swarm| {
+            let all = swarm.map(|swarm| swarm.hosts.as_slice()).unwrap_or_default();
+            all.iter().map(|host| (host.host_id, host.part)).collect::<Vec<_>>()
+        })
+    });
     let may = Memo::new(move |_| env.may(Permission::ManageHosts));
     move || {
-        if empty.get() {
+        if hosts.with(Vec::is_empty) {
             let add = may.get().then(|| {
                 view! { <ButtonLink look=Look::Primary icon=Glyph::Plus href=env.path("hosts/new") label=words.add_host /> }
             });

@@ -11,7 +11,7 @@ use crate::{
     api,
     components::*,
     environment::Env,
-    i18n::{fill, swarm, t},
+    i18n::{fill, machines, swarm, t},
     icons::Glyph,
     pages::Forbidden,
     remote::Remote,
@@ -29,6 +29,7 @@ pub(super) fn Manage(env: Env, swarm: Remote<Swarm>) -> impl IntoView {
         false => view! { <Forbidden /> }.into_any(),
         true => view! {
             <Keys env=env swarm=swarm />
+            <CommandLine env=env />
             <Card title=words.settings>
                 {move || {
                     version.track();
@@ -108,6 +109,22 @@ fn Keys(env: Env, swarm: Remote<Swarm>) -> impl IntoView {
                     {move || locks.get().then(|| rotate(words.rotate_unlock, words.rotate_unlock_text, only(|what| what.unlock_key = true)))}
                     {rotate(words.rotate_ca, words.rotate_ca_text, only(|what| what.certificate_authority = true))}
                 </div>
+            </div>
+        </Card>
+    }
+}
+
+/// Where Docker's own command line reaches the managers.
+#[component]
+fn CommandLine(env: Env) -> impl IntoView {
+    let words = crate::i18n::swarm();
+    let origin = window().location().origin().unwrap_or_default();
+    let address = format!("{origin}/docker/environments/{}/swarm", env.id());
+    view! {
+        <Card title=machines().docker_cli>
+            <div class="stack">
+                <p class="muted">{words.docker_text}</p>
+                <CommandBlock text=address />
             </div>
         </Card>
     }

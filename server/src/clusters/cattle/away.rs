@@ -72,7 +72,7 @@ pub(super) async fn watch(app: App) {
             {
                 tracing::warn!(host = %host.row().name, "the host counts as gone");
             }
-            app.cattle.wake_all();
+            app.cattle.wakers.wake_all();
             gone = now_gone;
         }
     }

@@ -15,38 +15,36 @@ mod plan;
 mod store;
 mod worker;
 
+pub use network::let_go;
+pub(super) use store::set_problems;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use drover_api::Topic;
-use sqlx::{Connection, PgConnection};
-use tokio::{
-    sync::{Notify, broadcast::error::RecvError},
-    task::JoinHandle,
-};
+use drover_api::{ClusterKind, ContainerState, Health};
+use drover_compose::{Diagnostic, Project, Severity};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::{away::Reachable, network::Reach};
-use super::Orchestrator;
-use crate::{app::App, hosts::index::Entry, stacks};
+use super::{
+    Observed, Orchestrator,
+    lead::{self, Wakers, Work},
+};
+use crate::{app::App, hosts::index::Entry};
 
-pub use network::let_go;
+/// For so long after the last contact what was there is taken to be there still.
+const BELIEVED: time::Duration = time::Duration::seconds(30);
 
-/// Names the lock of all replicas on one database.
-const LOCK: i64 = 0x6472_6f76_6572;
-/// How often the list of stacks is read though nothing seems to have changed.
-const LOOK: Duration = Duration::from_secs(10);
-
-/// The engine. Lives in [`crate::app::AppState`].
+/// The engine's state. Lives in [`crate::app::AppState`].
 #[derive(Default)]
 pub struct Cattle {
-    wakers: Mutex<HashMap<Uuid, Arc<Notify>>>,
-    look: Notify,
-    /// Wake what looks after the networks of environments.
-    keepers: Mutex<HashMap<Uuid, Arc<Notify>>>,
+    /// Of stacks, and of what looks after the networks of environments.
+    wakers: Wakers,
     /// How far the network of each environment reaches.
     reaches: Mutex<HashMap<Uuid, Arc<Reach>>>,
     /// In each environment one stack at a time is placed, and on each host one makes the network
@@ -56,30 +54,6 @@ pub struct Cattle {
 }
 
 impl Cattle {
-    fn waker(&self, stack: Uuid) -> Arc<Notify> {
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-        wakers.entry(stack).or_default().clone()
-    }
-
-    fn wake_all(&self) {
-        let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-        wakers.values().for_each(|waker| waker.notify_one());
-    }
-
-    fn forget(&self, stack: Uuid) {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).remove(&stack);
-    }
-
-    fn keeper(&self, environment: Uuid) -> Arc<Notify> {
-        let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
-        keepers.entry(environment).or_default().clone()
-    }
-
-    fn wake_keepers(&self) {
-        let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
-        keepers.values().for_each(|keeper| keeper.notify_one());
-    }
-
     /// How far the network of an environment reaches.
     fn reach(&self, environment: Uuid) -> Arc<Reach> {
         let reaches = self.reaches.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,7 +66,7 @@ impl Cattle {
         let before = reaches.insert(environment, Arc::new(reach.clone()));
         drop(reaches);
         if *before.unwrap_or_default() != reach {
-            self.wake_all();
+            self.wakers.wake_all();
         }
     }
 
@@ -119,137 +93,134 @@ impl Cattle {
     }
 }
 
-impl Orchestrator for App {
+/// The engine as an orchestrator.
+pub(super) struct Engine<'a>(pub &'a App);
+
+impl Engine<'_> {
+    /// Of what nothing was heard for a while, nobody can say that it runs.
+    fn is_believed(&self, environment: Uuid, entry: &Entry) -> bool {
+        self.0.hosts.live(environment, entry.host.id).is_none_or(|host| {
+            let heard = host.last_contact_at().unwrap_or(OffsetDateTime::UNIX_EPOCH);
+            host.docker().is_ok() || OffsetDateTime::now_utc() - heard < BELIEVED
+        })
+    }
+}
+
+impl Orchestrator for Engine<'_> {
     fn wake(&self, _: Uuid, stack: Uuid) {
-        self.cattle.waker(stack).notify_one();
-        self.cattle.look.notify_one();
+        self.0.cattle.wakers.wake(stack);
     }
 
-    fn observe(&self, environment: Uuid, stack: Uuid) -> Vec<Arc<Entry>> {
-        self.hosts.index().of_stack(environment, stack)
+    fn observe(&self, environment: Uuid, stack: Uuid) -> Observed {
+        let mut observed = Observed::new();
+        // While an instance moves, or after its host was away, there are two of it.
+        let (mut running, mut healthy) = (HashSet::new(), HashSet::new());
+        for entry in self.0.hosts.index().of_stack(environment, stack) {
+            let Some(owner) = entry.owner.as_deref() else { continue };
+            if !self.is_believed(environment, &entry) {
+                continue;
+            }
+            let service = observed.entry(owner.service.to_string()).or_default();
+            service.all += 1;
+            if entry.state == ContainerState::Running {
+                let first = |known: &mut HashSet<Uuid>| {
+                    u32::from(owner.instance.is_none_or(|instance| known.insert(instance)))
+                };
+                service.running += first(&mut running);
+                if matches!(entry.health, None | Some(Health::Healthy)) {
+                    service.healthy += first(&mut healthy);
+                }
+            } else if entry.state == ContainerState::Exited && entry.exit_code == Some(0) {
+                service.completed += 1;
+            }
+        }
+        for service in observed.values_mut() {
+            service.scale = Some(service.all.max(1));
+        }
+        observed
+    }
+
+    fn check(&self, project: &Project) -> Vec<Diagnostic> {
+        let unsupported = |name: &str, line: u32, key: &str, message: &str| Diagnostic {
+            severity: Severity::Unsupported,
+            line,
+            column: 1,
+            path: format!("services.{name}.deploy.{key}"),
+            code: "unsupported".into(),
+            message: message.into(),
+        };
+        let mut found = Vec::new();
+        for (name, service) in &project.services {
+            if service.deploy.job {
+                let message = "Jobs need a swarm. Here, use `restart: \"no\"`.";
+                found.push(unsupported(name, service.line, "mode", message));
+            }
+            if !service.deploy.reservations.generic.is_empty() {
+                let message = "Generic resources need a swarm. Here, use `devices`.";
+                found.push(unsupported(name, service.line, "resources", message));
+            }
+        }
+        found
+    }
+
+    fn has_own_secrets(&self) -> bool {
+        false
+    }
+}
+
+/// What one replica does for all: one worker a stack, and one keeper of each environment's network.
+struct Engines;
+
+/// What one task looks after.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Care {
+    /// A stack.
+    Stack(Uuid),
+    /// The network across the hosts of an environment.
+    Network(Uuid),
+}
+
+impl Work for Engines {
+    const LOCK: i64 = 0x6472_6f76_6572;
+
+    type Task = Care;
+
+    fn id(care: Care) -> Uuid {
+        match care {
+            Care::Stack(id) | Care::Network(id) => id,
+        }
+    }
+
+    fn wakers(app: &App) -> &Wakers {
+        &app.cattle.wakers
+    }
+
+    async fn begin(app: &App) -> sqlx::Result<()> {
+        for row in store::networks(&app.db).await? {
+            app.cattle.set_reach(row.id, network::reach_before(&row));
+        }
+        Ok(())
+    }
+
+    async fn list(app: &App) -> sqlx::Result<Vec<Care>> {
+        let stacks = lead::stacks_of(app, ClusterKind::Cattle).await?.into_iter().map(Care::Stack);
+        let networks = store::networks(&app.db).await?.into_iter().map(|row| Care::Network(row.id));
+        Ok(stacks.chain(networks).collect())
+    }
+
+    async fn run(app: App, care: Care, waker: Arc<Notify>) {
+        match care {
+            Care::Stack(stack) => worker::run(app, stack, waker).await,
+            Care::Network(environment) => network::run(app, environment, waker).await,
+        }
     }
 }
 
 /// Starts the engine's tasks.
 pub fn start(app: &App) {
-    tokio::spawn(lead(app.clone()));
+    tokio::spawn(lead::lead::<Engines>(app.clone()));
     tokio::spawn(away::watch(app.clone()));
     tokio::spawn(health::follow(app.clone()));
-    tokio::spawn(wake_on_containers(app.clone()));
-    tokio::spawn(wake_on_events(app.clone()));
-}
-
-/// A container of a stack has changed: its worker looks at once.
-async fn wake_on_containers(app: App) {
-    let mut changes = app.hosts.changes();
-    loop {
-        match changes.recv().await {
-            Ok(change) => {
-                if let Some(stack) = change.stack_id {
-                    app.cattle.waker(stack).notify_one();
-                }
-            }
-            Err(RecvError::Lagged(_)) => app.cattle.wake_all(),
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-/// A stack's row (perhaps through another replica) or a host has changed.
-async fn wake_on_events(app: App) {
-    let mut events = app.events.subscribe();
-    loop {
-        match events.recv().await {
-            Ok(event) => match event.event.topic {
-                Topic::Stack => match event.event.id.parse() {
-                    Ok(stack) => {
-                        app.cattle.waker(stack).notify_one();
-                        app.cattle.look.notify_one();
-                    }
-                    Err(_) => app.cattle.wake_all(),
-                },
-                Topic::Host if event.event.object.is_none() => {
-                    app.cattle.wake_all();
-                    app.cattle.wake_keepers();
-                }
-                Topic::Environment => {
-                    app.cattle.look.notify_one();
-                    app.cattle.wake_keepers();
-                }
-                Topic::Secret => app.cattle.look.notify_one(),
-                _ => {}
-            },
-            Err(RecvError::Lagged(_)) => app.cattle.wake_all(),
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-/// Takes the lock when it is free, and works for as long as the connection that holds it lives.
-async fn lead(app: App) {
-    loop {
-        if let Err(error) = lead_once(&app).await {
-            tracing::warn!(%error, "the engine has lost the database; it starts again");
-        }
-        tokio::time::sleep(Duration::from_secs(2)).await;
-    }
-}
-
-async fn lead_once(app: &App) -> sqlx::Result<()> {
-    let mut connection = PgConnection::connect_with(&app.db.connect_options()).await?;
-    let got: bool = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "got!""#, LOCK)
-        .fetch_one(&mut connection)
-        .await?;
-    if !got {
-        return connection.close().await;
-    }
-    let mut workers = Workers(HashMap::new());
-    let mut keepers = Workers(HashMap::new());
-    for row in store::networks(&app.db).await? {
-        app.cattle.set_reach(row.id, network::reach_before(&row));
-    }
-    loop {
-        // Fails when the connection is gone, and the lock with it.
-        connection.ping().await?;
-        let stacks = stacks::in_active_environments(&app.db).await?;
-        workers.0.retain(|id, worker| {
-            let keep = !worker.is_finished() && stacks.iter().any(|(_, stack)| stack == id);
-            if !keep {
-                worker.abort();
-                app.cattle.forget(*id);
-            }
-            keep
-        });
-        for (_, stack) in stacks {
-            workers.0.entry(stack).or_insert_with(|| {
-                tokio::spawn(worker::run(app.clone(), stack, app.cattle.waker(stack)))
-            });
-        }
-        let environments = store::networks(&app.db).await?;
-        keepers.0.retain(|id, keeper| {
-            let keep = !keeper.is_finished() && environments.iter().any(|row| row.id == *id);
-            if !keep {
-                keeper.abort();
-            }
-            keep
-        });
-        for row in environments {
-            keepers.0.entry(row.id).or_insert_with(|| {
-                tokio::spawn(network::run(app.clone(), row.id, app.cattle.keeper(row.id)))
-            });
-        }
-        tokio::select! {
-            () = app.cattle.look.notified() => {}
-            () = tokio::time::sleep(LOOK) => {}
-        }
-    }
-}
-
-/// The workers (or keepers) of this replica; they end with the lock.
-struct Workers(HashMap<Uuid, JoinHandle<()>>);
-
-impl Drop for Workers {
-    fn drop(&mut self) {
-        self.0.values().for_each(JoinHandle::abort);
-    }
+    tokio::spawn(lead::wake_on_containers(app.clone(), Engines::wakers));
+    tokio::spawn(lead::wake_on_events(app.clone(), Engines::wakers));
 }

@@ -141,7 +141,7 @@ pub(super) async fn remove(db: &PgPool, ids: &[Uuid]) -> sqlx::Result<()> {
 }
 
 /// Writes why services are not as they should be; true when that has changed.
-pub(super) async fn set_problems(
+pub(in crate::clusters) async fn set_problems(
     db: &PgPool,
     stack: Uuid,
     problems: &IndexMap<String, String>,

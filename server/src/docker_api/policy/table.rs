@@ -26,6 +26,8 @@ pub enum Special {
     Rename,
     /// What a container's processes are shown with: `ps` can show their environment.
     Processes,
+    /// The filters of events: some tell of commands in containers.
+    Events,
     /// The query of a build.
     Build,
     /// The container that becomes an image.
@@ -89,7 +91,8 @@ pub struct Row {
     pub body: Body,
     /// What comes back.
     pub reply: Reply,
-    /// The parameters of the query. Others are refused to those who could not take over the host.
+    /// The parameters of the query. Of those who could not take over the host, others do not get
+    /// through; a change that has some is refused.
     pub query: &'static [&'static str],
 }
 
@@ -204,6 +207,7 @@ const BUILD: &[&str] = &[
     "dockerfile",
     "extrahosts",
     "forcerm",
+    "isolation",
     "labels",
     "memory",
     "memswap",
@@ -238,7 +242,7 @@ pub const ROWS: &[Row] = {
     read("/_ping"),
     read("/version"),
     read("/info"),
-    read("/events").query(&["filters", "since", "until"]),
+    read("/events").query(&["filters", "since", "until"]).checks(Events),
     read("/system/df").query(&["type", "verbose"]),
     Row::new("POST", "/auth", Deploy).json(),
     Row::new("POST", "/session", Deploy).upgrade(),

@@ -24,18 +24,43 @@ use super::{
 /// The longest line of JSON that is taken from an engine.
 const MAX_JSON_LINE: usize = 4 << 20;
 
+/// The events that tell of changes: without health probes and commands in containers.
+pub const PLAIN_EVENTS: [&str; 26] = [
+    "create",
+    "start",
+    "restart",
+    "stop",
+    "die",
+    "kill",
+    "oom",
+    "pause",
+    "unpause",
+    "rename",
+    "update",
+    "destroy",
+    "health_status",
+    "pull",
+    "tag",
+    "untag",
+    "delete",
+    "import",
+    "load",
+    "mount",
+    "unmount",
+    "connect",
+    "disconnect",
+    "remove",
+    "prune",
+    "reload",
+];
+
 impl Docker {
     /// Follows the engine's events of containers, images, volumes, networks and the daemon.
     /// Without health probes and execs, which are too many and change nothing.
     pub async fn events(&self) -> Result<BoxStream<'static, Result<EngineEvent>>> {
         let filters = serde_json::json!({
             "type": ["container", "image", "volume", "network", "daemon"],
-            "event": [
-                "create", "start", "restart", "stop", "die", "kill", "oom", "pause", "unpause",
-                "rename", "update", "destroy", "health_status", "pull", "tag", "untag", "delete",
-                "import", "load", "mount", "unmount", "connect", "disconnect", "remove", "prune",
-                "reload",
-            ],
+            "event": PLAIN_EVENTS,
         });
         let query = encode_query([("filters", filters.to_string().as_str())]);
         let answer = within(super::PLAIN, self.get(&format!("/events?{query}"))).await?;

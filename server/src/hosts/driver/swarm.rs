@@ -25,14 +25,16 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    Docker, DockerError, ErrorKind, PLAIN, RegistryAuth, Result, SLOW, checked, empty,
-    encode_query, models, optional, or_default, read_json,
+    Docker, DockerError, ErrorKind, PLAIN, RegistryAuth, Result, SLOW, checked, checked_image,
+    empty, encode_query, optional, or_default, read_json,
     stream::{self, EngineEvent, LogFrame, LogOptions},
     unreadable, within,
 };
 
 /// Joining waits for a manager's answer, and for the first snapshot of what it knows.
 const JOIN: Duration = Duration::from_secs(60);
+/// A change is tried again when somebody else has written in between; true for the last try.
+const TRIES: [bool; 5] = [false, false, false, false, true];
 
 impl Docker {
     // This engine's part in a swarm
@@ -88,7 +90,11 @@ impl Docker {
             "JoinToken": join.token.expose_secret(),
             "Availability": "",
         });
-        within(JOIN, self.send_json(Method::POST, "/swarm/join", &body, None)).await.map(drop)
+        match within(JOIN, self.send_json(Method::POST, "/swarm/join", &body, None)).await {
+            // The engine goes on joining by itself: its part will tell.
+            Err(error) if error.message().contains("continue in the background") => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// Leaves its swarm; fine when it is in none. A manager does so only with `force`, or after it
@@ -124,7 +130,7 @@ impl Docker {
         rotate: Rotate,
         change: impl Fn(&mut Value) + Send + Sync,
     ) -> Result<()> {
-        again(|| async {
+        for last in TRIES {
             let mut swarm = self.swarm().await?;
             change(&mut swarm.spec);
             let path = format!(
@@ -132,9 +138,12 @@ impl Docker {
                 swarm.version.index, rotate.worker_token, rotate.manager_token, rotate.unlock_key
             );
             let sent = self.send_json(Method::POST, &path, &swarm.spec, None);
-            within(PLAIN, sent).await.map(drop)
-        })
-        .await
+            match within(PLAIN, sent).await {
+                Err(error) if error.is_out_of_sequence() && !last => {}
+                other => return other.map(drop),
+            }
+        }
+        Ok(())
     }
 
     /// The key that unlocks managers; `None` when they are not locked.
@@ -180,13 +189,16 @@ impl Docker {
         change: impl Fn(&mut Value) + Send + Sync,
     ) -> Result<()> {
         let id = checked(id)?;
-        again(|| async {
+        for last in TRIES {
             let mut node: Versioned = self.read(&format!("/nodes/{id}")).await?;
             change(&mut node.spec);
             let path = format!("/nodes/{id}/update?version={}", node.version.index);
-            within(PLAIN, self.send_json(Method::POST, &path, &node.spec, None)).await.map(drop)
-        })
-        .await
+            match within(PLAIN, self.send_json(Method::POST, &path, &node.spec, None)).await {
+                Err(error) if error.is_out_of_sequence() && !last => {}
+                other => return other.map(drop),
+            }
+        }
+        Ok(())
     }
 
     /// Forgets a node that is down; with `force` one that is up or a manager too.
@@ -216,7 +228,7 @@ impl Docker {
     /// [`ErrorKind::Conflict`] when the name is taken.
     pub async fn create_service(
         &self,
-        spec: &models::ServiceSpec,
+        spec: &Value,
         auth: Option<&RegistryAuth>,
     ) -> Result<CreatedService> {
         within(SLOW, async {
@@ -225,7 +237,7 @@ impl Docker {
         .await
     }
 
-    /// Writes a service's spec: a [`models::ServiceSpec`], or the engine's own JSON, changed.
+    /// Writes a service's spec, in the engine's own JSON.
     ///
     /// # Errors
     /// See [`DockerError::is_out_of_sequence`].
@@ -233,7 +245,7 @@ impl Docker {
         &self,
         id: &str,
         version: u64,
-        spec: &impl Serialize,
+        spec: &Value,
         auth: Option<&RegistryAuth>,
     ) -> Result<()> {
         // Without credentials of its own an update keeps those that the service has.
@@ -250,18 +262,21 @@ impl Docker {
         change: impl Fn(&mut Value) -> Result<()> + Send + Sync,
     ) -> Result<()> {
         let path = format!("/services/{}", checked(id)?);
-        again(|| async {
+        for last in TRIES {
             let mut service: Versioned = self.read(&path).await?;
             change(&mut service.spec)?;
-            self.update_service(id, service.version.index, &service.spec, auth).await
-        })
-        .await
+            match self.update_service(id, service.version.index, &service.spec, auth).await {
+                Err(error) if error.is_out_of_sequence() && !last => {}
+                other => return other,
+            }
+        }
+        Ok(())
     }
 
     /// Takes a service back to the spec that it had before its last update.
     pub async fn rollback_service(&self, id: &str) -> Result<()> {
         let id = checked(id)?;
-        again(|| async {
+        for last in TRIES {
             let service: Versioned = self.read(&format!("/services/{id}")).await?;
             let path = format!(
                 "/services/{id}/update?version={}&rollback=previous&registryAuthFrom=previous-spec",
@@ -269,9 +284,12 @@ impl Docker {
             );
             // The engine reads a spec from the body all the same.
             let sent = self.send_json(Method::POST, &path, &service.spec, None);
-            within(SLOW, sent).await.map(drop)
-        })
-        .await
+            match within(SLOW, sent).await {
+                Err(error) if error.is_out_of_sequence() && !last => {}
+                other => return other.map(drop),
+            }
+        }
+        Ok(())
     }
 
     /// Removes a service and its tasks; fine when it is gone.
@@ -291,6 +309,36 @@ impl Docker {
     ) -> Result<BoxStream<'static, Result<LogFrame>>> {
         stream::log_frames(self, &format!("/services/{}/logs", checked(id)?), tty, true, options)
             .await
+    }
+
+    /// The digest that a registry has for an image now, `sha256:…`; the engine asks it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ImageNotFound`], [`ErrorKind::RegistryDenied`],
+    /// [`ErrorKind::RegistryUnreachable`].
+    pub async fn image_digest(
+        &self,
+        reference: &str,
+        auth: Option<&RegistryAuth>,
+    ) -> Result<String> {
+        #[derive(Deserialize)]
+        struct Distribution {
+            #[serde(rename = "Descriptor")]
+            descriptor: Descriptor,
+        }
+        #[derive(Deserialize)]
+        struct Descriptor {
+            digest: String,
+        }
+        let path = format!("/distribution/{}/json", checked_image(reference)?);
+        let auth = auth.map(stream::registry_header);
+        let headers: Vec<_> =
+            auth.iter().map(|auth| (stream::REGISTRY_AUTH, auth.as_str())).collect();
+        let found: Distribution = within(PLAIN, async {
+            read_json(self.send(Method::GET, &path, empty(), &headers).await?).await
+        })
+        .await?;
+        Ok(found.descriptor.digest)
     }
 
     // Tasks
@@ -394,18 +442,6 @@ impl Docker {
         }
         self.send(method, path, bollard::body_full(body.into()), &headers).await
     }
-}
-
-/// Tries again when somebody else has written in between.
-async fn again<F: Future<Output = Result<()>> + Send>(mut call: impl FnMut() -> F) -> Result<()> {
-    const TRIES: usize = 5;
-    for _ in 1..TRIES {
-        match call().await {
-            Err(error) if error.is_out_of_sequence() => {}
-            other => return other,
-        }
-    }
-    call().await
 }
 
 fn filters(name: &str, values: &[String]) -> String {

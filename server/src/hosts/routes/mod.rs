@@ -3,7 +3,7 @@
 mod containers;
 mod manage;
 mod resources;
-mod streams;
+pub mod streams;
 
 pub(crate) use containers::{belongs_to_others, check_takeover};
 

@@ -42,7 +42,7 @@ const LARGEST_INPUT: usize = 1 << 20;
 /// Which part of a log.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct LogsQuery {
+pub struct LogsQuery {
     /// Lines after this moment: RFC 3339, or seconds since the Unix epoch. To resume, the `at` of
     /// the last line seen.
     since: Option<String>,
@@ -58,7 +58,16 @@ pub(super) struct LogsQuery {
 }
 
 impl LogsQuery {
-    fn wanted(&self, follow: bool) -> Result<Wanted> {
+    /// Whether the log goes on as the container writes.
+    pub fn follows(&self) -> bool {
+        self.follow.unwrap_or(true)
+    }
+
+    /// What is asked for.
+    ///
+    /// # Errors
+    /// 400 with what is malformed.
+    pub fn wanted(&self, follow: bool) -> Result<Wanted> {
         let moment = |name: &str, text: &Option<String>| match text.as_deref() {
             None | Some("") => Ok(None),
             Some(text) => Moment::parse(text).map(Some).ok_or_else(|| {
@@ -185,7 +194,7 @@ pub(super) async fn follow_logs(
     upgrade: Upgrade,
 ) -> Result<Response> {
     let Found { docker, entry, .. } = container(&app, environment_id, host_id, &id)?;
-    let wanted = query.wanted(query.follow.unwrap_or(true))?;
+    let wanted = query.wanted(query.follows())?;
     let tty = has_terminal(&docker, &entry.id).await?;
     let lines = Lines::open(&docker, &entry.id, tty, &wanted).await?;
     let id = entry.id.to_string();
@@ -360,7 +369,7 @@ impl Feed for StatsFeed {
 }
 
 /// The upgrade to a WebSocket, refused as a problem.
-pub(super) struct Upgrade(WebSocketUpgrade);
+pub struct Upgrade(pub WebSocketUpgrade);
 
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Upgrade {
     type Rejection = Error;

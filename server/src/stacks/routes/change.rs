@@ -66,7 +66,7 @@ async fn update(
     }
     secret.extend(input.secret_variables);
     let compose = input.compose.unwrap_or(now.compose);
-    checked_project(target.access, &compose, &values)?;
+    checked_project(&target.app, target.access, &compose, &values)?;
     let (variables, secret_variables, secret_names) =
         upgrade::seal(&target.app, catalog::Answers { values, secret })?;
     let new = NewRevision {

@@ -1,16 +1,18 @@
 //! Whether a Compose text is right, and allowed to the caller.
 
+use axum::extract::State;
 use drover_api::{
     CheckCompose, ComposeCheck, ComposeDiagnostic, ComposeVariable, FieldError, Permission,
     Service, Severity,
 };
-use drover_compose::Project;
+use drover_compose::{Loaded, Project};
 use indexmap::IndexMap;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     access::EnvironmentAccess,
     app::App,
+    clusters,
     error::{Error, Result},
     extract::Json,
     stacks::summary,
@@ -38,6 +40,25 @@ fn diagnostics(found: &[drover_compose::Diagnostic]) -> Vec<ComposeDiagnostic> {
         .collect()
 }
 
+/// Reads a text, and has the environment's orchestrator look at what it means.
+pub fn load(
+    app: &App,
+    access: EnvironmentAccess,
+    compose: &str,
+    variables: &IndexMap<String, String>,
+) -> Loaded {
+    let mut loaded = drover_compose::load(compose, variables);
+    if let Some(project) = &loaded.project {
+        let found = clusters::of(app, access.cluster).check(project);
+        if found.iter().any(|found| found.severity != drover_compose::Severity::Warning) {
+            loaded.project = None;
+        }
+        loaded.diagnostics.extend(found);
+        loaded.diagnostics.sort_by_key(|found| (found.line, found.column));
+    }
+    loaded
+}
+
 /// What of a project the caller's role does not allow.
 fn denied(access: EnvironmentAccess, project: &Project) -> Vec<ComposeDiagnostic> {
     if access.may(Permission::HostTakeover) {
@@ -63,11 +84,12 @@ fn denied(access: EnvironmentAccess, project: &Project) -> Vec<ComposeDiagnostic
 
 /// The project of a text, or what is wrong with it, or what of it the caller may not do.
 pub(super) fn checked_project(
+    app: &App,
     access: EnvironmentAccess,
     compose: &str,
     variables: &IndexMap<String, String>,
 ) -> Result<Project> {
-    let loaded = drover_compose::load(compose, variables);
+    let loaded = load(app, access, compose, variables);
     let Some(project) = loaded.project else {
         let errors = loaded
             .diagnostics
@@ -123,10 +145,11 @@ pub fn describe(
     request_body = CheckCompose, params(("environment_id" = Uuid, Path)),
     responses((status = 200, body = ComposeCheck)))]
 async fn check_compose(
+    State(app): State<App>,
     access: EnvironmentAccess,
     Json(input): Json<CheckCompose>,
 ) -> Result<Json<ComposeCheck>> {
-    let loaded = drover_compose::load(&input.compose, &input.variables);
+    let loaded = load(&app, access, &input.compose, &input.variables);
     let (found, services) = describe(access, &loaded);
     Ok(Json(ComposeCheck {
         ok: found.iter().all(|found| found.severity == Severity::Warning),

@@ -52,7 +52,7 @@ async fn create(
     check_description(&input.description)?;
     let (template, revision) = first_revision(&app, input.source).await?;
     let variables = variables_of(&app, &revision)?;
-    checked_project(access, &revision.compose, &variables)?;
+    checked_project(&app, access, &revision.compose, &variables)?;
     let mut tx = app.db.begin().await?;
     let new = NewStack {
         environment_id: access.id,

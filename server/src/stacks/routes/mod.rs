@@ -17,7 +17,7 @@ use crate::{
     error::{Error, Result},
 };
 
-pub use check::describe;
+pub use check::{describe, load};
 
 /// The routes of this domain.
 pub fn router() -> OpenApiRouter<App> {

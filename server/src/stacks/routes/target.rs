@@ -13,7 +13,7 @@ use crate::{
     access::{Caller, EnvironmentAccess},
     app::App,
     audit::Note,
-    clusters::Orchestrator,
+    clusters,
     error::{Error, Result},
     extract::{IfMatch, Json, Path, etag},
     operations::{self, NewOperation},
@@ -121,7 +121,7 @@ pub(super) async fn accepted(app: &App, operation: Operation) -> Result<Accepted
         .ok_or_else(|| Error::not_found("stack"))?;
     operations::announce(app, &operation).await;
     app.events.updated(Topic::Stack, Some(row.environment_id), row.id).await;
-    app.wake(row.environment_id, row.id);
+    clusters::of(app, row.cluster).wake(row.environment_id, row.id);
     let (mut stack, _) = view::stack(app, &row).await?;
     // The engine may have ended it by now; the answer is about what was asked for.
     stack.operation_id = Some(operation.id);

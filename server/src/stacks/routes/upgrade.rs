@@ -54,7 +54,7 @@ async fn upgrade_stack(
     let revision = view::revision(&target.app, &target.row).await?;
     let worked = upgrade::work_out(&target.app, &target.row, &revision, &input).await?;
     let new = worked.into_revision(&target.app, &input.version)?;
-    checked_project(target.access, &new.compose, &variables_of(&target.app, &new)?)?;
+    checked_project(&target.app, target.access, &new.compose, &variables_of(&target.app, &new)?)?;
     let change = Revise { kind: OperationKind::Upgrade, new: &new, description: None, pull: false };
     let operation = target.revise(if_match, change).await?;
     target.accepted(operation).await
@@ -79,7 +79,7 @@ async fn rollback(
         .pop()
         .ok_or_else(|| Error::invalid_field("revision", "The stack has no such revision."))?;
     let new = rollout::again(earlier);
-    checked_project(target.access, &new.compose, &variables_of(&target.app, &new)?)?;
+    checked_project(&target.app, target.access, &new.compose, &variables_of(&target.app, &new)?)?;
     let change =
         Revise { kind: OperationKind::Rollback, new: &new, description: None, pull: false };
     let operation = target.revise(if_match, change).await?;

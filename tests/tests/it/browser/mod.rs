@@ -2,10 +2,12 @@
 
 mod catalog;
 mod editor;
+mod hosts;
 mod live;
 mod providers;
 mod session;
 mod sign_in;
+mod swarm;
 mod way;
 
 use std::time::Duration;

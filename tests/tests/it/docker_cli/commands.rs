@@ -43,6 +43,8 @@ async fn everyday_commands_work() {
     assert!(grace.docker(&["port", &name]).await.is_empty());
     grace.docker(&["restart", "--time", "0", &name]).await;
     grace.docker(&["rename", &name, &fixture.name("renamed")]).await;
+    // Engines count events by seconds.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     let events = grace
         .docker(&[
             "events",
@@ -155,8 +157,12 @@ async fn a_terminal_is_one() {
             use std::io::Write;
             let mut child = script.spawn().unwrap();
             let mut input = child.stdin.take().unwrap();
-            for line in ["stty size\n", "echo typed $((40 + 2))\n", "exit 3\n"] {
-                std::thread::sleep(std::time::Duration::from_millis(700));
+            for line in [
+                "while [ -z \"$(stty size 2>/dev/null)\" ]; do sleep 1; done; stty size\n",
+                "echo typed $((40 + 2))\n",
+                "exit 3\n",
+            ] {
+                std::thread::sleep(std::time::Duration::from_millis(1000));
                 input.write_all(line.as_bytes()).unwrap();
             }
             child.wait_with_output().unwrap()

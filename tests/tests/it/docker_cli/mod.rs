@@ -41,7 +41,7 @@ struct Person {
 impl Fixture {
     async fn start() -> Self {
         let docker = Docker::start().await;
-        let server = TestServer::builder().docker().start().await;
+        let server = TestServer::builder().docker().public().start().await;
         let environment = server.default_environment().await.id;
         let host = first_host(&server, environment).await;
         let label = format!("drover-test={}", Uuid::now_v7().simple());

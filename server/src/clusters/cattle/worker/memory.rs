@@ -185,7 +185,7 @@ impl Worker {
                 let before = self.memory.before.as_mut().and_then(|all| all.remove(&container.id));
                 let before =
                     before.and_then(|kept| Some(Finding { health: kept.health?, why: kept.why }));
-                let waker = self.app.cattle.waker(row.id);
+                let waker = self.app.cattle.wakers.of(row.id);
                 Probe::start(&self.app, subject, before, waker)
             });
             let found = known.found();
