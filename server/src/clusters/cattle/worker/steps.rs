@@ -193,7 +193,6 @@ impl Worker {
             service,
             spec: wanted.specs.get(&instance.service).map_or("", String::as_str),
             instance: instance.id,
-            ordinal: instance.ordinal,
             shares_network_of,
             awaited,
             kind: self.app.cattle.reach(row.environment_id).kind_on(instance.host_id),
