@@ -85,7 +85,7 @@ async fn check(stage: &Stage) -> bool {
     let Needs::In(permission) = rule.needs else { panic!("{rule:?}") };
     let caller = stage.identities.by_api_key(&stage.token, "127.0.0.1").await.unwrap().unwrap();
     let role = caller.role_in(stage.environment).unwrap();
-    let state = stage.identities.environment_state(stage.environment).await.unwrap().unwrap();
+    let (state, _) = stage.identities.environment(stage.environment).await.unwrap().unwrap();
     permits(role, permission) && state == "active"
 }
 
