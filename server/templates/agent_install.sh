@@ -61,6 +61,10 @@ stop() {
 	if has_openrc && [ -f "$openrc" ]; then rc-service drover-agent stop || true; fi
 	if [ -f "$state/pid" ] && pid=$(cat "$state/pid") && [ -d "/proc/$pid" ]; then
 		kill "$pid" 2>/dev/null || true
+		for _ in 1 2 3 4 5 6 7 8 9 10; do
+			[ -d "/proc/$pid" ] || break
+			sleep 1
+		done
 	fi
 }
 

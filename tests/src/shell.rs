@@ -45,6 +45,18 @@ impl Shell {
         self.0.send(Message::Binary(keys.to_owned().into())).await.unwrap();
     }
 
+    /// Whether this is shown before the connection ends.
+    pub async fn shows(&mut self, wanted: &str) -> bool {
+        let mut shown = String::new();
+        while let Some(message) = self.next().await {
+            shown += &String::from_utf8_lossy(&message.into_data());
+            if shown.contains(wanted) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Reads until the terminal has shown this since.
     pub async fn until(&mut self, wanted: &str) -> String {
         let mut shown = String::new();

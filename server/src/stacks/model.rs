@@ -85,6 +85,7 @@ impl StackRow {
         Self {
             id,
             environment_id,
+            cluster: drover_api::ClusterKind::Cattle,
             name: name.into(),
             description: String::new(),
             desired: Desired::Running,

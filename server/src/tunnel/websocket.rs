@@ -38,10 +38,11 @@ use crate::error::{Error, Result};
 
 /// How often the server asks whether the other end is there.
 pub const PING: Duration = Duration::from_secs(2);
-/// A connection that was silent for so long is gone. Longer than the pauses that TCP makes after a
-/// cable was out for five seconds, and short enough that agents of a machine that has lost its
-/// power are elsewhere within ten.
-pub const SILENCE: Duration = Duration::from_secs(9);
+/// A connection that was silent for so long is gone. Short enough that the agents of a replica whose
+/// machine has lost its power are on another one within ten seconds, with time to dial; and as long
+/// as that allows, since TCP, which doubles its pauses, may be silent for a while after a cable is
+/// in again.
+pub const SILENCE: Duration = Duration::from_secs(8);
 /// So many bytes are collected into one message.
 const MESSAGE: usize = 64 << 10;
 /// The largest message that is taken.

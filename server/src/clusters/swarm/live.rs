@@ -145,8 +145,13 @@ impl Live {
         self.write().busy = busy;
     }
 
-    pub fn set_part(&self, part: HostPart) {
-        self.write().parts.insert(part.host_id, part);
+    pub fn set_part(&self, mut part: HostPart) {
+        let mut inner = self.write();
+        let before = inner.parts.get(&part.host_id);
+        let node = part.node_id().or_else(|| before.and_then(HostPart::node_id));
+        part.known_node = node.map(str::to_owned);
+        inner.parts.insert(part.host_id, part);
+        drop(inner);
         self.parts_changed.notify_one();
     }
 
@@ -216,10 +221,12 @@ impl Live {
     /// 409 or 503 with how the swarm stands, in words.
     pub fn docker(&self) -> Result<Docker> {
         let inner = self.read();
-        if let Some((_, docker)) = &inner.manager {
+        let standing = inner.standing();
+        if let Some((_, docker)) = &inner.manager
+            && standing.state != SwarmState::NoQuorum
+        {
             return Ok(docker.clone());
         }
-        let standing = inner.standing();
         let reason = standing.reason.unwrap_or_default();
         let advice = standing.advice.unwrap_or_default();
         let detail = format!("{reason} {advice}").trim().to_owned();
@@ -237,8 +244,7 @@ impl Live {
     pub fn hosts_by_node(&self) -> HostsByNode {
         let inner = self.read();
         let nodes = inner.parts.values().filter_map(|part| {
-            let node = part.said.as_ref().ok()?.node_id.clone();
-            Some((node, (part.host_id, part.host_name.clone()))).filter(|(id, _)| !id.is_empty())
+            Some((part.node_id()?.to_owned(), (part.host_id, part.host_name.clone())))
         });
         nodes.collect()
     }
@@ -268,7 +274,7 @@ impl Live {
                 host_id: part.host_id,
                 host_name: part.host_name.clone(),
                 part: part.part(ours, nodes),
-                node_id: local.and_then(|local| some(&local.node_id)),
+                node_id: part.node_id().map(str::to_owned),
                 address: local.and_then(|local| some(&local.node_addr)),
                 error: match &part.said {
                     Ok(local) => some(&local.error),

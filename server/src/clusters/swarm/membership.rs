@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use drover_api::{CreateSwarm, NewNode, NodeRole, OperationError, OperationKind, Topic};
+use drover_api::{CreateSwarm, HostMode, NewNode, NodeRole, OperationError, OperationKind, Topic};
 use futures_util::{FutureExt, future::BoxFuture};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -38,6 +38,9 @@ const STEP: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How long a node that leaves may take to get empty.
 const DRAIN: Duration = Duration::from_secs(180);
+
+/// The label of nodes that are drained because their host is.
+pub(super) const DRAINED: &str = "io.drover.drained";
 
 /// The input of an operation that has hosts join.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -107,6 +110,9 @@ pub(super) async fn run(app: App, environment: Uuid, waker: Arc<Notify>) {
         if let Err(error) = pass(&app, environment).await {
             tracing::warn!(%environment, %error, "cannot look after a swarm; trying again");
         }
+        if let Err(error) = follow_modes(&app, environment).await {
+            tracing::debug!(%environment, %error, "cannot drain a swarm's node yet");
+        }
         tokio::select! {
             () = waker.notified() => {}
             () = sleep(LOOK) => {}
@@ -150,6 +156,39 @@ async fn pass(app: &App, environment: Uuid) -> Result<()> {
         }
     }
     app.events.updated(Topic::Swarm, Some(environment), environment).await;
+    Ok(())
+}
+
+/// A host that is to be drained is a node that is drained; and back again, unless a person has
+/// drained the node as such.
+async fn follow_modes(app: &App, environment: Uuid) -> Result<()> {
+    let live = app.swarms.live(environment);
+    let Ok(docker) = live.docker() else { return Ok(()) };
+    let (view, hosts) = (live.view(), live.hosts_by_node());
+    for node in view.nodes.iter() {
+        let Some((host, _)) = hosts.get(&node.id) else { continue };
+        let Some(host) = app.hosts.live(environment, *host) else { continue };
+        let drains = host.row().mode == HostMode::Draining;
+        if drains == node.spec.labels.contains_key(DRAINED) {
+            continue;
+        }
+        docker
+            .change_node(&node.id, |spec| {
+                spec["Availability"] = if drains { "drain" } else { "active" }.into();
+                if !spec["Labels"].is_object() {
+                    spec["Labels"] = serde_json::json!({});
+                }
+                if let Some(labels) = spec["Labels"].as_object_mut() {
+                    if drains {
+                        labels.insert(DRAINED.into(), "true".into());
+                    } else {
+                        labels.remove(DRAINED);
+                    }
+                }
+            })
+            .await?;
+        live.poke.notify_one();
+    }
     Ok(())
 }
 
@@ -535,7 +574,10 @@ impl Work<'_> {
         let name = self.host_name(input.host_id);
         self.progress(0.1, &format!("{name} makes a new swarm of what it knows.")).await?;
         let (docker, local) = self.engine(input.host_id, 0.1).await?;
-        if docker.list_nodes().await.is_err() {
+        // Done before the server was killed, when it leads and is alone.
+        let alone =
+            |nodes: &[Node]| nodes.iter().filter(|node| node.manager_status.is_some()).count() == 1;
+        if !docker.list_nodes().await.is_ok_and(|nodes| alone(&nodes)) {
             let address = Some(local.node_addr).filter(|address| !address.is_empty());
             let init = InitSwarm {
                 advertise_address: input.advertise_address.or(address),
@@ -562,7 +604,10 @@ impl Work<'_> {
             }
             let what = &node.description.hostname;
             self.progress(0.8, &format!("The swarm forgets {what}.")).await?;
-            docker.change_node(&node.id, set_role(NodeRole::Worker)).await.map_err(Error::from)?;
+            // It is no manager of the new swarm, only listed as one.
+            if let Err(error) = docker.change_node(&node.id, set_role(NodeRole::Worker)).await {
+                tracing::debug!(%error, node = node.id, "a node that is listed as a manager");
+            }
             match docker.remove_node(&node.id, true).await {
                 Ok(()) => {
                     let line = format!(

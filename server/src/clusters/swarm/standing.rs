@@ -15,9 +15,20 @@ pub(super) struct HostPart {
     pub host_name: String,
     /// What its engine says; or why it cannot be asked.
     pub said: Result<LocalSwarm, String>,
+    /// Its node, as it was last known.
+    pub known_node: Option<String>,
 }
 
 impl HostPart {
+    /// Its node in a swarm, as far as it is known.
+    pub fn node_id(&self) -> Option<&str> {
+        let node = match &self.said {
+            Ok(local) => Some(local.node_id.as_str()),
+            Err(_) => self.known_node.as_deref(),
+        };
+        node.filter(|node| !node.is_empty())
+    }
+
     fn local(&self) -> Option<&LocalSwarm> {
         self.said.as_ref().ok()
     }
@@ -137,17 +148,20 @@ pub(super) fn judge(known: &Known<'_>) -> Standing {
         };
         return standing(SwarmState::None, None, Some(advice.into()));
     }
-    if known.answers.is_ok() {
+    let (all, reachable, needed) = managers(known.nodes);
+    // The leader counts who is away long before it gives up itself.
+    let outnumbered = known.answers.is_ok() && all > 0 && reachable < needed;
+    if known.answers.is_ok() && !outnumbered {
         return working(known);
     }
     let lost = known.answers.err();
-    if known.parts.iter().any(HostPart::lacks_leader)
+    if outnumbered
+        || known.parts.iter().any(HostPart::lacks_leader)
         || lost.is_some_and(|(kind, _)| *kind == ErrorKind::NoQuorum)
     {
-        let (all, _, quorum) = managers(known.nodes);
         let there = names(&HostPart::is_manager);
         let count = if all > 0 {
-            format!(" {quorum} of its {all} managers must be there.")
+            format!(" {needed} of its {all} managers must be there.")
         } else {
             String::new()
         };
@@ -238,7 +252,7 @@ mod tests {
     use crate::hosts::driver::swarm::{Cluster, ManagerStatus};
 
     fn part(name: &str, local: LocalSwarm) -> HostPart {
-        HostPart { host_id: Uuid::nil(), host_name: name.into(), said: Ok(local) }
+        HostPart { host_id: Uuid::nil(), host_name: name.into(), said: Ok(local), known_node: None }
     }
 
     fn manager(name: &str, cluster: &str, error: &str) -> HostPart {
@@ -297,6 +311,9 @@ mod tests {
         assert!(state(Some("x"), &parts, &all[..2], true).advice.unwrap().contains("than 1"));
         let mut one_away = all.clone();
         one_away[2] = node("c", Some("unreachable"), "down");
+        let mut two_away = one_away.clone();
+        two_away[1] = node("b", Some("unreachable"), "down");
+        assert_eq!(state(Some("x"), &parts, &two_away, true).state, SwarmState::NoQuorum);
         let degraded = state(Some("x"), &parts, &one_away, true);
         assert_eq!(degraded.state, SwarmState::Degraded);
         assert!(degraded.reason.unwrap().contains("loses its quorum"));
@@ -312,8 +329,7 @@ mod tests {
         assert_eq!(state(Some("x"), &[locked], &[], false).state, SwarmState::Locked);
         let left = part("a", LocalSwarm::default());
         assert_eq!(state(Some("x"), &[left], &[], false).state, SwarmState::Error);
-        let away =
-            HostPart { host_id: Uuid::nil(), host_name: "a".into(), said: Err("away".into()) };
+        let away = HostPart { said: Err("away".into()), ..part("a", LocalSwarm::default()) };
         assert_eq!(state(Some("x"), &[away], &[], false).state, SwarmState::Unreachable);
     }
 

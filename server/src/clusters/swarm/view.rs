@@ -2,7 +2,7 @@
 //! alone writes it, part by part; everybody reads.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Instant,
 };
@@ -325,7 +325,11 @@ impl Names {
             task_digest: task.spec.container_spec.labels.get(labels::SPEC).map(|d| self.share(d)),
             force_update: task.spec.force_update,
             job_iteration: task.job_iteration.map(|version| version.index),
-            ports: task.status.port_status.ports.iter().map(port_text).collect(),
+            ports: {
+                // Told once for IPv4 and once for IPv6.
+                let ports = task.status.port_status.ports.iter().map(port_text);
+                ports.collect::<BTreeSet<_>>().into_iter().collect()
+            },
             at: moment(&task.status.timestamp),
             created_at: moment(&task.created_at),
             id: task.id,

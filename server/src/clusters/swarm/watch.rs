@@ -104,7 +104,13 @@ async fn ask_hosts(app: &App, environment: Uuid, live: &Live) {
                 Err(error) => Err(error),
             };
             let said = said.map_err(|error| error.message().to_owned());
-            let part = HostPart { host_id: host.id, host_name: row.name.clone(), said };
+            let facts = row.facts.as_ref();
+            let part = HostPart {
+                host_id: host.id,
+                host_name: row.name.clone(),
+                said,
+                known_node: facts.and_then(|facts| facts.swarm_node_id.clone()),
+            };
             live.set_part(part);
         });
         join_all(asking).await;

@@ -90,7 +90,11 @@ impl Docker {
             "JoinToken": join.token.expose_secret(),
             "Availability": "",
         });
-        within(JOIN, self.send_json(Method::POST, "/swarm/join", &body, None)).await.map(drop)
+        match within(JOIN, self.send_json(Method::POST, "/swarm/join", &body, None)).await {
+            // The engine goes on joining by itself: its part will tell.
+            Err(error) if error.message().contains("continue in the background") => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// Leaves its swarm; fine when it is in none. A manager does so only with `force`, or after it

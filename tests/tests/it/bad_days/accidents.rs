@@ -30,20 +30,27 @@ async fn answers(shell: &mut Shell, word: &str) {
 }
 
 #[tokio::test]
-async fn a_cable_that_is_out_for_five_seconds_breaks_nothing() {
+async fn a_cable_that_is_out_for_five_seconds_is_soon_forgotten() {
     let site = Site::start(1).await;
     let host = &site.lan.hosts()[0];
     let container = run(host, &[], &["drover-test/sleep:1"]);
+    let life_before = life(host, &container);
     let before = only(&site).await;
     let mut shell = site.shell(&before, &container).await;
     answers(&mut shell, "first").await;
     site.lan.cut(0);
     tokio::time::sleep(Duration::from_secs(5)).await;
     site.lan.mend(0);
-    // The same shell, through the same tunnel.
-    answers(&mut shell, "second").await;
+    let mended = Instant::now();
+    // Whether the shell lives depends on when TCP tries again: it doubles its pauses. At the
+    // latest, when both ends have given the tunnel up, there is a new one.
+    shell.type_in("echo sec''ond\n").await;
+    let same = shell.shows("second").await;
     let after = only(&site).await;
-    assert_eq!(tunnel(&after), tunnel(&before));
+    assert!(mended.elapsed() < BACK, "{:?}", mended.elapsed());
+    assert_eq!(same, tunnel(&after) == tunnel(&before), "a shell lives as long as its tunnel");
+    answers(&mut site.shell(&after, &container).await, "third").await;
+    assert_eq!(life(host, &container), life_before);
 }
 
 #[tokio::test]
@@ -57,13 +64,11 @@ async fn a_cable_that_is_out_for_five_minutes_is_shown_and_forgotten() {
     let before = only(&site).await;
     let cut = Instant::now();
     site.lan.cut(0);
-    let away = site
-        .host_when("node-1", "away", Duration::from_secs(15), |host| {
-            host.state == HostState::Reconnecting
-        })
-        .await;
-    let why = away.reason.unwrap();
-    assert!(why.contains("agent"), "{why}");
+    site.host_when("node-1", "away", Duration::from_secs(15), |host| {
+        host.state == HostState::Reconnecting
+            && host.reason.as_ref().is_some_and(|why| why.contains("drover agent status"))
+    })
+    .await;
     // What the server last knew is shown still.
     let path = site.path("containers");
     let list: List<Container> = site.admin.get(&path).await.expect(200).json();
@@ -129,7 +134,7 @@ async fn an_engine_that_is_restarted_or_killed_is_back_by_itself() {
         assert_eq!(tunnel(&away), tunnel(&before));
         let away = site
             .host_when("node-1", "explained", SOON, |host| {
-                host.reason.as_ref().is_some_and(|why| why.contains("Is Docker running?"))
+                host.reason.as_ref().is_some_and(|why| why.contains("running?"))
             })
             .await;
         assert!(away.agent.unwrap().connected);
@@ -208,12 +213,11 @@ async fn containers_notice_neither_agents_nor_servers_that_end() {
         let agent = site.agents[0].process();
         agent.signal(harm);
         agent.wait(Duration::from_secs(10));
-        let away = site
-            .host_when("node-1", "away", Duration::from_secs(5), |host| {
-                host.state == HostState::Reconnecting
-            })
-            .await;
-        assert!(away.reason.unwrap().contains("drover agent status"));
+        site.host_when("node-1", "away", Duration::from_secs(5), |host| {
+            host.state == HostState::Reconnecting
+                && host.reason.as_ref().is_some_and(|why| why.contains("drover agent status"))
+        })
+        .await;
         let (good, said) = LanAgent::status(&site.lan.hosts()[0]);
         assert!(!good && said.contains("Not running"), "{said}");
         site.agents[0].start_again(&site.lan.hosts()[0], &[]);

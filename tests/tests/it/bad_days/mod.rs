@@ -32,5 +32,8 @@ fn tunnel(host: &Host) -> String {
 
 /// The one host of a site.
 async fn only(site: &Site) -> Host {
-    site.host_in("node-1", HostState::Active).await
+    site.host_when("node-1", "connected", LATER, |host| {
+        host.state == HostState::Active && host.agent.as_ref().is_some_and(|agent| agent.connected)
+    })
+    .await
 }

@@ -143,16 +143,6 @@ impl Fixture {
         .await
     }
 
-    /// Changes a stack's text, and waits for the end.
-    async fn change(&self, stack: &Stack, compose: &str) {
-        let path = self.path(&format!("/stacks/{}", stack.id));
-        let request = self.admin.request("PUT".parse().unwrap(), &path);
-        let request = request.json(&json!({ "compose": compose }));
-        let begun: StackOperation = self.admin.send(request).await.expect(202).json();
-        let ended = self.ends(&begun.operation).await;
-        assert_eq!(ended.state, OperationState::Succeeded, "{ended:?}");
-    }
-
     async fn detail(&self, stack: &Stack) -> StackDetail {
         self.admin.get(&self.path(&format!("/stacks/{}", stack.id))).await.expect(200).json()
     }

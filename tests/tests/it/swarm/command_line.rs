@@ -39,6 +39,8 @@ async fn a_stack_of_the_command_line_is_managed() {
     assert_eq!((stacks[0].name.as_str(), stacks[0].desired), ("hand", 2));
 
     let path = fixture.path(&format!("swarm/services/{}", service.id));
+    let back = format!("{path}/rollback");
+    fixture.admin.post(&back, json!({})).await.problem(409, "no_previous_spec");
     fixture.admin.post(&format!("{path}/scale"), json!({ "replicas": 3 })).await.expect(200);
     fixture.service_when("hand_web", "scaled", |service| service.running == 3).await;
     // Nothing that this code does not know is lost on the way.
@@ -54,18 +56,13 @@ async fn a_stack_of_the_command_line_is_managed() {
                 && s.update.as_ref().is_some_and(|update| update.state == "completed")
         })
         .await;
-    fixture.admin.post(&format!("{path}/rollback"), json!({})).await.expect(200);
+    fixture.admin.post(&back, json!({})).await.expect(200);
     fixture
         .service_when("hand_web", "rolled back", |s| {
             s.image == "drover-test/web:1"
                 && s.update.as_ref().is_some_and(|update| update.state == "rollback_completed")
         })
         .await;
-    fixture
-        .admin
-        .post(&format!("{path}/rollback"), json!({}))
-        .await
-        .problem(409, "no_previous_spec");
 
     // A secret rotates: services use the new one under the same path.
     let rotate = fixture.path(&format!("swarm/secrets/{}/rotate", secret.id));

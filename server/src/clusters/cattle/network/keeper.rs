@@ -46,6 +46,8 @@ const BUSY: Duration = Duration::from_secs(2);
 const BELIEVED: Duration = Duration::from_secs(300);
 /// Engines that are in no swarm are asked again after this.
 const ASKED_AGAIN: Duration = Duration::from_secs(20);
+/// For so long an engine says that it has left its swarm until that is believed.
+const LEFT: Duration = Duration::from_secs(6);
 /// So many engines are asked at a time.
 const AT_ONCE: usize = 16;
 /// The longest pause after a step that did not work.
@@ -64,6 +66,7 @@ pub(in super::super) async fn run(app: App, environment: Uuid, waker: Arc<Notify
         asked: HashMap::new(),
         failures: HashMap::new(),
         lost_manager: None,
+        left: HashMap::new(),
     };
     loop {
         let pause = match keeper.look().await {
@@ -88,6 +91,8 @@ struct Keeper {
     failures: HashMap<Uuid, Failure>,
     /// Since when no manager that decides is connected.
     lost_manager: Option<Instant>,
+    /// Since when hosts that were joined say that they are in no swarm.
+    left: HashMap<Uuid, Instant>,
 }
 
 /// A step that did not work on a host.
@@ -144,6 +149,19 @@ impl Keeper {
             }
         }
         self.ask(&connected).await;
+        for status in before.iter().filter(|status| status.node_id.is_some()) {
+            let inactive = self
+                .asked
+                .get(&status.host_id)
+                .is_some_and(|(_, swarm)| swarm.local_node_state == LocalState::Inactive);
+            if !inactive {
+                self.left.remove(&status.host_id);
+            } else if self.left.entry(status.host_id).or_insert_with(Instant::now).elapsed() < LEFT
+            {
+                // It may only be on its way down: asked again before it counts.
+                self.asked.remove(&status.host_id);
+            }
+        }
         for host in hosts.iter().filter(|host| !self.asked.contains_key(&host.id)) {
             let stood = before.iter().find(|known| known.host_id == host.id);
             away.extend(stood.map(|stood| HostNetworkStatus {
@@ -163,11 +181,18 @@ impl Keeper {
                     engine: host_row
                         .facts
                         .as_ref()
-                        .map_or_else(String::new, |facts| facts.engine_id.clone()),
+                        // Machines that were cloned may have one id.
+                        .map_or_else(String::new, |facts| {
+                            format!("{} {}", facts.engine_id, facts.hostname)
+                        }),
                     address: address_of(host),
                     swarm: swarm.clone(),
                     failure: self.failures.get(&host.id).map(|failure| failure.why.clone()),
                     joined_before: before.iter().any(|b| b.host_id == host.id && b.joined),
+                    node_before: before
+                        .iter()
+                        .find(|b| b.host_id == host.id)
+                        .and_then(|b| b.node_id.clone()),
                 })
             })
             .collect();
@@ -391,8 +416,13 @@ impl Keeper {
             token: if as_manager { tokens.manager } else { tokens.worker },
         };
         let joined = docker.join_swarm(&join).await;
-        if joined.is_err() {
-            // The engine would go on trying with what did not work, and refuse the next try.
+        if joined.is_err()
+            && let Ok(swarm) = docker.local_swarm().await
+            && swarm.local_node_state == LocalState::Pending
+            && swarm.node_id.is_empty()
+        {
+            // The engine would go on trying with what did not work, and refuse the next try. One
+            // that has a node is in its swarm after all: it was only being started again.
             if let Err(error) = docker.leave_swarm(true).await {
                 tracing::debug!(%error, "cannot end a try to join");
             }

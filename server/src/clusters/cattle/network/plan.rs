@@ -26,6 +26,9 @@ pub(super) struct HostFacts {
     pub failure: Option<String>,
     /// It was joined when it was last looked at.
     pub joined_before: bool,
+    /// Its node when it was last looked at. Until it has another one, that one is not forgotten:
+    /// an engine that is being stopped says for a moment that it is in no swarm.
+    pub node_before: Option<String>,
 }
 
 impl HostFacts {
@@ -247,6 +250,7 @@ fn with_manager(known: &Known, manager: &HostFacts) -> Plan {
         .iter()
         .filter(|host| is_in(host))
         .map(|host| host.swarm.node_id.as_str())
+        .chain(outside.iter().filter_map(|host| host.node_before.as_deref()))
         .chain(known.away.iter().filter_map(|host| host.node_id.as_deref()))
         .collect();
     for node in known.nodes.iter().filter(|node| node.down) {
@@ -364,7 +368,9 @@ fn status(
             address: Some(host.swarm.node_addr.clone())
                 .filter(|address| !address.is_empty())
                 .or_else(|| host.address.clone()),
-            node_id: Some(host.swarm.node_id.clone()).filter(|id| !id.is_empty()),
+            node_id: Some(host.swarm.node_id.clone())
+                .filter(|id| !id.is_empty())
+                .or_else(|| host.node_before.clone()),
             reason: if joined { None } else { why_not(host, state, reason.as_deref()) },
         }
     });

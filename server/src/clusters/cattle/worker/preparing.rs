@@ -274,7 +274,9 @@ async fn make_network(docker: &Docker, request: NetworkCreateRequest) -> hosts::
     match docker.create_network(request).await {
         Err(error)
             if error.kind() == ErrorKind::Conflict
-                || error.message().contains("already exists") =>
+                || ["already exists", "name conflicts with an existing object"]
+                    .iter()
+                    .any(|said| error.message().contains(said)) =>
         {
             Ok(())
         }

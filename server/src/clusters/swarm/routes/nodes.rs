@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        membership::{Leaving, set_role},
+        membership::{DRAINED, Leaving, set_role},
         view::role,
     },
     Target,
@@ -128,7 +128,11 @@ pub(super) async fn update(
                 .into();
             }
             if let Some(labels) = &input.labels {
+                let kept = spec["Labels"][DRAINED].as_str().map(str::to_owned);
                 spec["Labels"] = serde_json::json!(labels);
+                if let Some(kept) = kept {
+                    spec["Labels"][DRAINED] = kept.into();
+                }
             }
         })
         .await?;

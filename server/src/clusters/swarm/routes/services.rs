@@ -320,7 +320,7 @@ pub(super) async fn rollback(
     let Some(previous) = &service.previous_spec else {
         return Err(Error::conflict(
             "no_previous_spec",
-            "There is nothing to go back to: the service was not updated, or was rolled back already.",
+            "There is nothing to go back to: the service was not changed since it was made.",
         ));
     };
     target.check_takeover(previous)?;

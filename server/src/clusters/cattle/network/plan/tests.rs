@@ -128,6 +128,25 @@ fn a_host_that_left_joins_again_and_its_old_node_goes() {
 }
 
 #[test]
+fn a_host_that_says_for_a_moment_that_it_has_left_stays_a_node() {
+    let stopping = HostFacts { node_before: Some("n3".into()), ..free(3) };
+    let known = own(
+        vec![member(1, true), member(2, true), stopping],
+        vec![node(1, true), node(2, true), NodeFacts { down: true, ..node(3, true) }],
+    );
+    let found = plan(&known);
+    assert!(
+        !found.actions.iter().any(|action| matches!(
+            action,
+            Action::SetManager { manager: false, .. } | Action::Forget { .. }
+        )),
+        "{:?}",
+        found.actions
+    );
+    assert_eq!(found.status.hosts[2].node_id.as_deref(), Some("n3"));
+}
+
+#[test]
 fn a_host_that_is_only_away_stays_a_node() {
     let mut known = own(
         vec![member(1, true), member(2, true)],
