@@ -47,6 +47,8 @@ const SOON: Duration = Duration::from_millis(250);
 const SETTLED: Duration = Duration::from_secs(2);
 /// The longest pause between tries to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long an agent may take to say that it is there.
+const AGENT: Duration = Duration::from_secs(3);
 /// How often the table is read without being told.
 const RELOAD: Duration = Duration::from_secs(30);
 /// More containers than this are read by one list of all.
@@ -216,7 +218,13 @@ async fn keep_connected(app: &App, host: &Arc<LiveHost>) {
             _ => HostState::Reconnecting,
         };
         tracing::warn!(host = %host.row().name, host_id = %host.id, %error, "host not connected");
-        host.stand(app, state, Some(error.message().to_owned()), None);
+        // Whether the engine is gone or the agent: what to do differs.
+        let agent = match host.row().endpoint {
+            Endpoint::Agent => app.tunnels.way(host.id).why_not(AGENT).await,
+            _ => None,
+        };
+        let reason = agent.unwrap_or_else(|| error.message().to_owned());
+        host.stand(app, state, Some(reason), None);
         tokio::select! {
             () = tokio::time::sleep(pause_after(tries)) => tries += 1,
             // Its agent has connected.

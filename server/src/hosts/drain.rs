@@ -1,7 +1,10 @@
 //! Drains: the operation that shows how the containers of a host are moved elsewhere. The engine
 //! of stacks moves them, because the host's mode says so; this only watches the host get empty.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Duration,
+};
 
 use drover_api::{ContainerState, HostMode, Operation, OperationKind};
 use indexmap::IndexMap;
@@ -78,13 +81,14 @@ async fn look(app: &App, most: &mut HashMap<Uuid, usize>) -> Result<()> {
             if entry.state == ContainerState::Exited && entry.exit_code == Some(0) {
                 continue;
             }
-            if !problems.contains_key(&owner.stack_id) {
-                let row = stacks::find_row(&app.db, owner.stack_id).await?;
-                let known = row.map(|row| row.problems).unwrap_or_default();
-                problems.insert(owner.stack_id, known);
-            }
-            let known = problems.get(&owner.stack_id);
-            let why = known.and_then(|all| all.get(&*owner.service).or_else(|| all.get("")));
+            let known = match problems.entry(owner.stack_id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let row = stacks::find_row(&app.db, owner.stack_id).await?;
+                    place.insert(row.map(|row| row.problems).unwrap_or_default())
+                }
+            };
+            let why = known.get(&*owner.service).or_else(|| known.get(""));
             left.push((entry.name.to_string(), why.cloned()));
         }
         if left.is_empty() {

@@ -159,7 +159,15 @@ impl Way {
 
     /// Whether the agent answers within `limit`.
     pub async fn is_alive(&self, limit: Duration) -> bool {
-        matches!(tokio::time::timeout(limit, self.open(&Target::Ping)).await, Ok(Ok(_)))
+        self.why_not(limit).await.is_none()
+    }
+
+    /// Why the agent does not answer within `limit`; `None` when it does.
+    pub async fn why_not(&self, limit: Duration) -> Option<String> {
+        match tokio::time::timeout(limit, self.open(&Target::Ping)).await {
+            Ok(answer) => answer.err().map(|error| error.to_string()),
+            Err(_) => Some("The agent does not answer.".to_owned()),
+        }
     }
 }
 

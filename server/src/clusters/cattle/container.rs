@@ -120,7 +120,6 @@ pub(super) struct Make<'a> {
     pub service: &'a Service,
     pub spec: &'a str,
     pub instance: Uuid,
-    pub ordinal: i32,
     /// The container whose network it shares, for `network_mode: service:…`.
     pub shares_network_of: Option<String>,
     /// Whether another service waits for it to complete.

@@ -176,7 +176,7 @@ pub(super) fn judge(known: &Known<'_>) -> Standing {
     }
     let locked =
         |part: &HostPart| part.local().is_some_and(|l| l.local_node_state == LocalState::Locked);
-    if known.parts.iter().any(|part| locked(part)) {
+    if known.parts.iter().any(&locked) {
         return standing(
             SwarmState::Locked,
             Some(format!("These managers are locked: {}.", names(&locked))),

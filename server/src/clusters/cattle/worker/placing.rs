@@ -156,7 +156,7 @@ impl Worker {
     async fn move_away(
         &self,
         pass: &Pass<'_>,
-        instances: &mut Vec<Instance>,
+        instances: &mut [Instance],
         leaving: Vec<(Instance, bool)>,
         problems: &mut IndexMap<String, String>,
         hopeless: &mut Option<(String, Unplaced)>,

@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use super::{
     super::{
         container::{self, Make},
+        network::Kind,
         plan::{Instance, Seen, Step},
     },
     Failed, Next, Worker, a_few_at_once,
@@ -106,16 +107,22 @@ impl Worker {
                 let instance = instances.iter().find(|i| i.id == *instance).ok_or_else(vanished)?;
                 let docker = self.docker(row, instance.host_id)?;
                 let named = |error| self.failed(row, instance.host_id, error);
-                if let Some(old) = aside.as_ref().and_then(|id| seen.iter().find(|s| s.id == *id)) {
-                    let short: String = old.id.chars().take(8).collect();
-                    let name = format!(
-                        "{}-old-{short}",
-                        container::name(row, &instance.service, instance.ordinal)
-                    );
-                    docker.rename_container(&old.id, &name).await.map_err(named)?;
-                }
                 let make = self.make(row, wanted, instance, instances, seen)?;
-                let id = self.create(&docker, &make).await.map_err(named)?;
+                let mut name = container::name(row, &instance.service, instance.ordinal);
+                if let Some(old) = aside.as_ref().and_then(|id| seen.iter().find(|s| s.id == *id))
+                    && old.name == name
+                {
+                    let short = |text: &str| text.chars().take(8).collect::<String>();
+                    if make.kind == Kind::Bridge {
+                        let aside = format!("{name}-old-{}", short(&old.id));
+                        docker.rename_container(&old.id, &aside).await.map_err(named)?;
+                    } else {
+                        // Docker Engine 20.10 cannot rename what runs in an overlay network: it
+                        // says that the entry there exists already, and loses the name in DNS.
+                        name = format!("{name}-{}", short(make.spec));
+                    }
+                }
+                let id = self.create(&docker, &make, &name).await.map_err(named)?;
                 self.finish_and_start(&docker, &make, wanted, &id).await.map_err(named)?;
                 Ok(Done::Running(fresh(&id, row, instance, make.spec)))
             }
@@ -186,7 +193,6 @@ impl Worker {
             service,
             spec: wanted.specs.get(&instance.service).map_or("", String::as_str),
             instance: instance.id,
-            ordinal: instance.ordinal,
             shares_network_of,
             awaited,
             kind: self.app.cattle.reach(row.environment_id).kind_on(instance.host_id),
@@ -194,14 +200,18 @@ impl Worker {
     }
 
     /// Makes the container, or finds the one that was made before.
-    async fn create(&self, docker: &Docker, make: &Make<'_>) -> hosts::driver::Result<String> {
-        let name = container::name(make.stack, make.service_name, make.ordinal);
-        let made = docker.create_container(&name, container::create_body(make)).await;
+    async fn create(
+        &self,
+        docker: &Docker,
+        make: &Make<'_>,
+        name: &str,
+    ) -> hosts::driver::Result<String> {
+        let made = docker.create_container(name, container::create_body(make)).await;
         let Err(error) = made else { return made };
         if error.kind() != ErrorKind::Conflict {
             return Err(error);
         }
-        let Ok(found) = docker.inspect_container(&name).await else { return Err(error) };
+        let Ok(found) = docker.inspect_container(name).await else { return Err(error) };
         let found_labels = found.config.and_then(|config| config.labels).unwrap_or_default();
         let id = found.id.unwrap_or_default();
         let own = |key: &str, value: String| found_labels.get(key) == Some(&value);
@@ -221,7 +231,7 @@ impl Worker {
         }
         // A left-over of this stack's: an instance that is no longer wanted.
         remove_container(docker, &id).await?;
-        docker.create_container(&name, container::create_body(make)).await
+        docker.create_container(name, container::create_body(make)).await
     }
 
     /// The other networks, the files, and off it goes.

@@ -378,8 +378,10 @@ pub(super) async fn unlock(target: Target, Json(input): Json<UnlockSwarm>) -> Re
     request_body(content = RotateSwarm, example = json!({ "worker_token": true })),
     params(("environment_id" = Uuid, Path)), responses((status = 200, body = Swarm)))]
 pub(super) async fn rotate(target: Target, Json(input): Json<RotateSwarm>) -> Result<Answer> {
-    if !(input.worker_token || input.manager_token || input.unlock_key)
-        && !input.certificate_authority
+    if !(input.worker_token
+        || input.manager_token
+        || input.unlock_key
+        || input.certificate_authority)
     {
         return Err(Error::invalid_field("worker_token", "Say what to make anew."));
     }

@@ -215,7 +215,16 @@ pub(super) async fn remove(
         check_quorum(&target, &node.id)?;
         docker.change_node(&node.id, set_role(NodeRole::Worker)).await?;
     }
-    docker.remove_node(&node.id, query.force || role(&node) == NodeRole::Manager).await?;
+    let was_manager = role(&node) == NodeRole::Manager;
+    let mut tries = 0;
+    loop {
+        match docker.remove_node(&node.id, query.force || was_manager).await {
+            // One that was demoted a moment ago is still counted among the managers.
+            Err(error) if was_manager && tries < 20 && !error.is_transient() => tries += 1,
+            other => break other?,
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
     target.live.poke.notify_one();
     Ok(StatusCode::NO_CONTENT)
 }

@@ -317,7 +317,7 @@ fn option_name() -> impl Strategy<Value = String> {
 /// What Go's decoder finds under a name: the last key that folds to it.
 fn as_go_reads<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     let keys = object.as_object()?.iter();
-    keys.filter(|(key, _)| fold(key) == fold(name)).map(|(_, value)| value).last()
+    keys.filter(|(key, _)| fold(key) == fold(name)).map(|(_, value)| value).next_back()
 }
 
 proptest! {
