@@ -34,7 +34,7 @@ texts! {
         out: "Not in it", "不加入";
         advertise: "Address for the other nodes", "供其他节点访问的地址";
         advertise_help: "Only for hosts with several addresses.", "仅用于有多个地址的主机。";
-        automatic: "found by the engine", "由引擎自动识别";
+        automatic: "Address: found by Docker", "地址：自动识别";
         advice_0: "At least one manager is needed.", "至少需要一个管理节点。";
         advice_1: "One manager: when it is away, nothing can be changed. Three stand the loss of one.", "仅一个管理节点：它离线时无法进行任何更改。三个可容忍一个故障。";
         advice_3: "Three managers: one of them may fail.", "三个管理节点：可容忍一个故障。";

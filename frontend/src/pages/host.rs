@@ -168,7 +168,7 @@ fn Now(env: Env, path: String, host: Remote<Host>, editing: RwSignal<bool>) -> i
             {move || agent.with(|agent| agent.as_ref().and_then(clone_warning))}
             {move || still.with(|now| now.as_ref().and_then(|now| warnings(now.facts.as_ref()?)))}
             <div class="grid-2">
-                {known.clone()}
+                {known}
                 <div class="stack">{move || host.get().and_then(|now| meters(&now))} {agent_card.clone()}</div>
             </div>
         </Loaded>

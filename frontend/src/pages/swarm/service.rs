@@ -157,12 +157,14 @@ fn standing(env: Env, one: SwarmService, service: Remote<SwarmServiceDetail>) ->
         }
     });
     let ports = one.ports.join(", ");
-    let rows = vec![
+    let mut rows = vec![
         (words.image, view! { <span class="mono break">{one.image.clone()}</span> }.into_any()),
         (words.mode, mode(one.mode).into_any()),
-        (words.ports, view! { <span class="mono break">{ports}</span> }.into_any()),
         (words.updated, view! { <TimeAgoOr at=one.updated_at /> }.into_any()),
     ];
+    if !ports.is_empty() {
+        rows.push((words.ports, view! { <span class="mono break">{ports}</span> }.into_any()));
+    }
     view! {
         {owner}
         {update}
