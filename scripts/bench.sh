@@ -17,4 +17,6 @@ cargo bench --locked -p drover-tests --bench role_check --no-run
 
 start_parts
 say "Measuring"
+# A thousand agents, each with connections of its own.
+ulimit -n "$(ulimit -Hn)"
 DROVER_BIN=$CARGO_TARGET_DIR/release/drover "$CARGO_TARGET_DIR/release/bench" "$@"

@@ -19,6 +19,7 @@ use drover_server::{
 };
 use drover_tests::{Client, FakeDocker, TestServer, eventually, registration_token};
 use futures_util::{StreamExt, stream};
+use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -34,6 +35,9 @@ pub async fn rows() -> [Row; 3] {
     let (_, admin) = server.key(&browser, None, None).await;
     let environment = server.default_environment().await.id;
     let secret = registration_token(&admin, environment).await;
+    // The made-up engines cannot be joined to a network.
+    let alone = json!({ "scheduling": { "cross_host_network": "off" } });
+    admin.patch(&format!("/v1/environments/{environment}"), alone).await.expect(200);
     let folder = server.folder().join("engines");
     std::fs::create_dir(&folder).unwrap();
 
