@@ -113,7 +113,13 @@ impl DockerError {
                 | ErrorKind::NotManager
                 | ErrorKind::SwarmLocked
                 | ErrorKind::NoQuorum
-        )
+        ) || self.is_not_told_yet()
+    }
+
+    /// A network that the swarm's managers have is not known on this engine yet, which may have
+    /// joined a moment ago.
+    fn is_not_told_yet(&self) -> bool {
+        self.message.contains("Could not attach to network") && self.message.contains("NotFound")
     }
 
     /// True when the engine knows no such thing.
