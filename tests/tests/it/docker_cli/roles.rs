@@ -28,7 +28,7 @@ async fn head_of(client: &Client, method: &str, path: &str, body: Option<Value>)
 
 fn example(row: &Row, container: &str) -> String {
     // A version in every other one.
-    let version = if row.path.len() % 2 == 0 { "/v1.41" } else { "" };
+    let version = if row.path.len().is_multiple_of(2) { "/v1.41" } else { "" };
     let path = row.path.replace("{*}", "some/name:1");
     let name = if path.starts_with("/containers/") { container } else { "something" };
     let query = if row.path == "/events" { "?until=1" } else { "" };
