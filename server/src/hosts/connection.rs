@@ -87,6 +87,7 @@ async fn supervise(app: App) {
     let mut events = app.events.subscribe();
     let mut known: HashMap<Uuid, Supervised> = HashMap::new();
     loop {
+        let read_at = Instant::now();
         let pause = match store::all(&app.db).await {
             Ok(rows) => {
                 reconcile(&app, &mut known, rows).await;
@@ -113,7 +114,7 @@ async fn supervise(app: App) {
             () = tokio::time::sleep(pause) => {}
         }
         // A server with a thousand hosts hears of all of them when it starts.
-        tokio::time::sleep(SOON).await;
+        tokio::time::sleep_until(read_at + SOON).await;
         while let Ok(_) | Err(TryRecvError::Lagged(_)) = events.try_recv() {}
     }
 }

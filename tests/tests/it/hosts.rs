@@ -691,7 +691,10 @@ async fn hosts_are_edited_by_one_at_a_time() {
     let removed: RemovedHost = admin.delete(&path).await.expect(200).json();
     assert!(removed.remaining_containers.is_empty());
     admin.get(&path).await.problem(404, "not_found");
-    assert!(fixture.find(&container.name).await.is_none());
+    eventually("its containers are gone from the lists", SOON, async || {
+        fixture.find(&container.name).await.is_none().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
