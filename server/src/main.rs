@@ -44,11 +44,11 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(settings) => {
-            start_log(&settings.log, settings.log_format)?;
+            start_log("DROVER_LOG", &settings.log, settings.log_format)?;
             on_runtime(serve(*settings))??;
         }
         Command::ResetPassword { login, generate, settings } => {
-            start_log(&settings.log, settings.log_format)?;
+            start_log("DROVER_LOG", &settings.log, settings.log_format)?;
             on_runtime(reset_password(*settings, login, generate))??;
         }
         Command::Catalog { command: CatalogCommand::Lint { directory } } => {
@@ -72,7 +72,7 @@ fn agent_command(arguments: AgentArgs) -> Result<ExitCode, Failure> {
             println!("This machine is the host {} in {}.", host.name, host.environment);
         }
         None => {
-            start_log(&arguments.options.log, LogFormat::Text)?;
+            start_log("DROVER_AGENT_LOG", &arguments.options.log, LogFormat::Text)?;
             on_one_thread(agent::run(arguments.options))??;
         }
     }
@@ -95,8 +95,8 @@ fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, std::io::Error> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work))
 }
 
-fn start_log(log: &str, format: LogFormat) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(log).map_err(|error| format!("--log `{log}`: {error}"))?;
+fn start_log(setting: &str, log: &str, format: LogFormat) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(log).map_err(|error| format!("{setting} (--log) `{log}`: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

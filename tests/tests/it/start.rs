@@ -176,7 +176,8 @@ async fn replicas_on_one_database_know_of_each_other() {
     events.next().await.unwrap();
     // What happens at the one, the other's browsers are told.
     let environment = server.environment_named("Seen").await;
-    assert_eq!(events.next().await.unwrap().change().id, environment.id.to_string());
+    let id = environment.id.to_string();
+    events.wait_for(|message| message.event == "change" && message.change().id == id).await;
     // A key that is revoked at the one ends at the other, although it is cached there.
     admin.delete(&format!("/v1/api-keys/{}", made.key.id)).await.expect(204);
     eventually("the key ends", Duration::from_secs(2), async || {

@@ -28,6 +28,11 @@ async fn a_lost_quorum_is_said_and_forced_to_an_end() {
     let body =
         |n: usize, confirm: &str| json!({ "host_id": fixture.hosts[n].id, "confirm": confirm });
     fixture.admin.post(&force, body(0, "")).await.problem(422, "invalid_input");
+    eventually("node-2 is known to be away", LATER, async || {
+        let host: Host = fixture.get(&format!("hosts/{}", fixture.hosts[1].id)).await;
+        (host.state != HostState::Active).then_some(())
+    })
+    .await;
     fixture.admin.post(&force, body(1, "Swarm")).await.problem(422, "invalid_input");
     let operation: Operation =
         fixture.admin.post(&force, body(0, "Swarm")).await.expect(202).json();

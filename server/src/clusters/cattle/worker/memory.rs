@@ -100,21 +100,26 @@ impl Worker {
                 })
             })
             .collect();
+        let mut behind = HashSet::new();
         memory.fresh.retain(|id, (_, fresh)| match seen.iter_mut().find(|seen| seen.id == *id) {
             // The index is behind: it was started since.
             Some(seen) if seen.state == ContainerState::Created => {
                 seen.state = fresh.state;
-                true
+                behind.insert(id.clone())
             }
             // From here on the index is right, also when it no longer shows it.
             Some(_) => false,
             None => {
                 seen.push(fresh.clone());
-                true
+                behind.insert(id.clone())
             }
         });
         for container in &mut seen {
             memory.seen_since.entry(container.id.clone()).or_insert(now);
+            // That it goes on running is known from the index alone: it may have ended already.
+            if behind.contains(&container.id) {
+                continue;
+            }
             if container.state == ContainerState::Running {
                 let since = *memory.running_since.entry(container.id.clone()).or_insert(now);
                 let monitor = wanted
