@@ -96,7 +96,8 @@ fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, std::io::Error> {
 }
 
 fn start_log(setting: &str, log: &str, format: LogFormat) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(log).map_err(|error| format!("{setting} (--log) `{log}`: {error}"))?;
+    let filter =
+        EnvFilter::try_new(log).map_err(|error| format!("{setting} (--log) `{log}`: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

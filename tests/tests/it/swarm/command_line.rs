@@ -136,7 +136,7 @@ async fn what_could_take_over_a_node_is_not_for_everyone() {
         "drover-test/sleep:1",
     ]);
     let service = fixture.service_when("root", "running", |service| service.running == 1).await;
-    let member = fixture.server.member("ada", fixture.environment, Role::Restricted).await;
+    let member = fixture.server.member("restricted", fixture.environment, Role::Restricted).await;
     let path = fixture.path(&format!("swarm/services/{}", service.id));
     member.get(&path).await.expect(200);
     for (what, body) in

@@ -119,7 +119,7 @@ async fn tokens_keys_and_certificates_are_made_anew() {
     .await;
 
     // Who may only deploy sees the swarm, and neither its keys nor how to change it.
-    let member = fixture.server.member("ada", fixture.environment, Role::Restricted).await;
+    let member = fixture.server.member("restricted", fixture.environment, Role::Restricted).await;
     member.get(&fixture.path("swarm")).await.expect(200);
     member.get(&fixture.path("swarm/keys")).await.problem(403, "forbidden");
     member.post(&rotate, json!({ "worker_token": true })).await.problem(403, "forbidden");

@@ -316,7 +316,8 @@ pub(super) async fn force_new_cluster(
     target.check_confirm(&input.confirm).await?;
     let parts = target.live.parts();
     let part = parts.iter().find(|part| part.host_id == input.host_id);
-    if !part.is_some_and(super::super::standing::HostPart::is_manager) {
+    let reached = target.app.hosts.docker(target.access.id, input.host_id).is_ok();
+    if !(reached && part.is_some_and(super::super::standing::HostPart::is_manager)) {
         let message = "Choose a host that is a manager of the swarm and can be reached.";
         return Err(Error::invalid_field("host_id", message));
     }
