@@ -4,6 +4,7 @@
 pub mod cattle;
 mod lead;
 pub mod swarm;
+mod work;
 
 use std::collections::HashMap;
 

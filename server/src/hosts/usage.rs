@@ -7,6 +7,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    ops::ControlFlow,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -84,26 +85,16 @@ pub(super) async fn measure(app: App, host: Arc<LiveHost>, docker: Docker) {
 async fn hear_agent(app: &App, host: &LiveHost, docker: &Docker) {
     let machine = Mutex::new(None);
     loop {
-        match app.tunnels.way(host.id).open(&Target::Usage).await {
-            Ok(stream) => {
-                let mut lines =
-                    FramedRead::new(stream, LinesCodec::new_with_max_length(LONGEST_LINE));
-                while let Some(Ok(line)) = lines.next().await {
-                    let Ok(measured) = serde_json::from_str::<Measured>(&line) else { continue };
-                    match measured.containers {
-                        Some(containers) => {
-                            let (cpu, memory) = (containers.cpu, containers.memory);
-                            tell(app, host, host.usage.push(cpu, memory, Some(measured.machine)));
-                        }
-                        None => {
-                            *lock(&machine) = Some(measured.machine);
-                            break;
-                        }
-                    }
-                }
-            }
-            Err(error) => tracing::debug!(host_id = %host.id, %error, "the agent tells no use"),
-        }
+        let heard = |measured: Measured| {
+            let Some(containers) = measured.containers else {
+                *lock(&machine) = Some(measured.machine);
+                return ControlFlow::Break(());
+            };
+            let (cpu, memory) = (containers.cpu, containers.memory);
+            tell(app, host, host.usage.push(cpu, memory, Some(measured.machine)));
+            ControlFlow::Continue(())
+        };
+        each_measured(app, host, heard).await;
         if lock(&machine).is_some() {
             return tokio::select! {
                 () = measure_containers(app, host, docker, Some(&machine)) => {}
@@ -117,15 +108,34 @@ async fn hear_agent(app: &App, host: &LiveHost, docker: &Docker) {
 /// Keeps what the agent tells of the machine alone.
 async fn hear_machine(app: &App, host: &LiveHost, machine: &Mutex<Option<MachineUsage>>) {
     loop {
-        if let Ok(stream) = app.tunnels.way(host.id).open(&Target::Usage).await {
-            let mut lines = FramedRead::new(stream, LinesCodec::new_with_max_length(LONGEST_LINE));
-            while let Some(Ok(line)) = lines.next().await {
-                if let Ok(measured) = serde_json::from_str::<Measured>(&line) {
-                    *lock(machine) = Some(measured.machine);
-                }
-            }
-        }
+        let heard = |measured: Measured| {
+            *lock(machine) = Some(measured.machine);
+            ControlFlow::Continue(())
+        };
+        each_measured(app, host, heard).await;
         tokio::time::sleep(ROUND).await;
+    }
+}
+
+/// Takes what a host's agent measures, until it is gone or `take` has enough.
+async fn each_measured(
+    app: &App,
+    host: &LiveHost,
+    mut take: impl FnMut(Measured) -> ControlFlow<()> + Send,
+) {
+    let stream = match app.tunnels.way(host.id).open(&Target::Usage).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(host_id = %host.id, %error, "the agent tells no use");
+            return;
+        }
+    };
+    let mut lines = FramedRead::new(stream, LinesCodec::new_with_max_length(LONGEST_LINE));
+    while let Some(Ok(line)) = lines.next().await {
+        let Ok(measured) = serde_json::from_str(&line) else { continue };
+        if take(measured).is_break() {
+            return;
+        }
     }
 }
 

@@ -15,7 +15,8 @@ pub use model::{Desired, StackRow};
 pub use rollout::{rollout_failed, rollout_succeeded};
 pub use routes::{describe, load, router};
 pub use store::{
-    delete as delete_row, find as find_row, in_active_environments, names, remove_all, wanted,
+    delete as delete_row, find as find_row, in_active_environments, names, remove_all,
+    set_problems, wanted,
 };
 pub use summary::{ServiceStanding, Standing};
 pub use view::Projects;

@@ -401,3 +401,19 @@ pub async fn wanted(app: &App, row: &StackRow) -> Result<Wanted> {
         .ok_or_else(|| crate::error::Error::internal("a stack without its revision"))?;
     Wanted::compile(app, row, &revision).await
 }
+
+/// Writes why services are not as they should be; true when that has changed.
+pub async fn set_problems(
+    db: &PgPool,
+    stack: Uuid,
+    problems: &IndexMap<String, String>,
+) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "UPDATE stacks SET problems = $2 WHERE id = $1 AND problems <> $2",
+        stack,
+        Json(problems) as _
+    )
+    .execute(db)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}

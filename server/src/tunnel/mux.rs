@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 use yamux::{Config, Connection, ConnectionError, Mode};
 
-use super::{Duplex, Target, target::Request};
+use super::{Duplex, target::Request};
 
 /// The most streams at once over one tunnel.
 const MOST_STREAMS: usize = 1024;
@@ -90,12 +90,6 @@ impl Mux {
                 "The agent did not answer within 10 seconds.",
             )),
         }
-    }
-
-    /// Whether the other end answers within `limit`.
-    pub async fn is_alive(&self, limit: Duration) -> bool {
-        let request = Request::new(Target::Ping);
-        matches!(timeout(limit, self.open(&request)).await, Ok(Ok(_)))
     }
 
     /// Whether the tunnel is over.
@@ -212,6 +206,7 @@ mod tests {
     use tokio_util::compat::TokioAsyncReadCompatExt;
 
     use super::*;
+    use crate::tunnel::Target;
 
     /// Two ends over a pipe; the second one answers each stream as `serve` says.
     fn pair(serve: fn(Request) -> io::Result<()>) -> Mux {
@@ -243,7 +238,8 @@ mod tests {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "hello\nthere");
-        assert!(mux.is_alive(Duration::from_secs(5)).await);
+        let ping = Request::new(Target::Ping);
+        assert!(matches!(timeout(Duration::from_secs(5), mux.open(&ping)).await, Ok(Ok(_))));
     }
 
     #[tokio::test]

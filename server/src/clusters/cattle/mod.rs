@@ -16,7 +16,6 @@ mod store;
 mod worker;
 
 pub use network::let_go;
-pub(super) use store::set_problems;
 
 use std::{
     collections::{HashMap, HashSet},

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use drover_api::{CrossHostNetworkStatus, Scheduling};
-use indexmap::IndexMap;
 use sqlx::{PgPool, types::Json};
 use uuid::Uuid;
 
@@ -138,22 +137,6 @@ pub(super) async fn scheduling(db: &PgPool, environment: Uuid) -> sqlx::Result<S
 pub(super) async fn remove(db: &PgPool, ids: &[Uuid]) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM instances WHERE id = ANY($1)", ids).execute(db).await?;
     Ok(())
-}
-
-/// Writes why services are not as they should be; true when that has changed.
-pub(in crate::clusters) async fn set_problems(
-    db: &PgPool,
-    stack: Uuid,
-    problems: &IndexMap<String, String>,
-) -> sqlx::Result<bool> {
-    let changed = sqlx::query!(
-        "UPDATE stacks SET problems = $2 WHERE id = $1 AND problems <> $2",
-        stack,
-        Json(problems) as _
-    )
-    .execute(db)
-    .await?;
-    Ok(changed.rows_affected() == 1)
 }
 
 /// What the keeper of a network works from.

@@ -591,33 +591,16 @@ fn hex(bytes: &[u8], most: usize) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::stacks::Desired;
     use drover_api::ClusterKind;
     use indexmap::IndexMap;
-    use time::OffsetDateTime;
     use uuid::Uuid;
 
     pub(in super::super) fn stack() -> StackRow {
         StackRow {
-            id: Uuid::from_u128(1),
-            environment_id: Uuid::from_u128(2),
             cluster: ClusterKind::Swarm,
-            name: "shop".into(),
-            description: String::new(),
-            desired: Desired::Running,
             revision: 3,
-            catalog_id: None,
-            template: None,
-            template_version: None,
             outcome: None,
-            scales: IndexMap::new(),
-            generations: IndexMap::new(),
-            problems: IndexMap::new(),
-            remove_volumes: false,
-            force_remove: false,
-            created_at: OffsetDateTime::UNIX_EPOCH,
-            updated_at: OffsetDateTime::UNIX_EPOCH,
-            version: 1,
+            ..StackRow::for_tests(Uuid::from_u128(1), Uuid::from_u128(2), "shop")
         }
     }
 

@@ -1,24 +1,9 @@
 //! What in a service's spec could take over the nodes that it runs on. Pure.
 
+use drover_compose::takeover::{
+    adds_capability, is_foreign_volume_driver, is_mount_option, is_sysctl_of_host,
+};
 use serde_json::Value;
-
-/// The capabilities that Docker gives every container.
-const DEFAULT_CAPABILITIES: [&str; 14] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "NET_RAW",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
 
 /// Why a service could take over its nodes, in the engine's JSON of its spec.
 pub(super) fn reason(spec: &Value) -> Option<String> {
@@ -33,9 +18,12 @@ pub(super) fn reason(spec: &Value) -> Option<String> {
             "bind" => return Some(format!("it mounts the host's {source}")),
             "volume" => {
                 let driver = &mount["VolumeOptions"]["DriverConfig"];
-                let other = driver["Name"].as_str().is_some_and(|n| !["", "local"].contains(&n));
-                let options = driver["Options"].as_object().into_iter().flatten();
-                if other || options.into_iter().any(|(key, _)| key != "size") {
+                // The engine takes no name for its own driver.
+                let name = driver["Name"].as_str().filter(|name| !name.is_empty());
+                let mut options = driver["Options"].as_object().into_iter().flatten();
+                if name.is_some_and(is_foreign_volume_driver)
+                    || options.any(|(key, _)| is_mount_option(key))
+                {
                     return Some(format!("the volume {source} is mounted with driver options"));
                 }
             }
@@ -44,14 +32,13 @@ pub(super) fn reason(spec: &Value) -> Option<String> {
         }
     }
     for capability in list(&container["CapabilityAdd"]) {
-        let name = capability.as_str().unwrap_or_default().to_ascii_uppercase();
-        let name = name.strip_prefix("CAP_").unwrap_or(&name);
-        if !DEFAULT_CAPABILITIES.contains(&name) {
+        let name = capability.as_str().unwrap_or_default();
+        if adds_capability(name) {
             return Some(format!("it has the capability {name}"));
         }
     }
     if let Some(sysctls) = container["Sysctls"].as_object()
-        && let Some(name) = sysctls.keys().find(|name| !name.starts_with("net."))
+        && let Some(name) = sysctls.keys().find(|name| is_sysctl_of_host(name))
     {
         return Some(format!("it sets the kernel parameter {name}"));
     }

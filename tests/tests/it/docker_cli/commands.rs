@@ -136,18 +136,7 @@ async fn files_are_copied_both_ways() {
 async fn a_terminal_is_one() {
     let fixture = Fixture::start().await;
     let grace = fixture.person(Role::Restricted).await;
-    let name = fixture.name("shell");
-    grace
-        .docker(&[
-            "run",
-            "--detach",
-            "--name",
-            &name,
-            "--label",
-            &fixture.label,
-            "drover-test/sleep:1",
-        ])
-        .await;
+    let name = fixture.sleeper(&grace, "shell").await;
     // `script` gives it a terminal; what is typed comes after a while, as from a person.
     let terminal = async |command: String| {
         let mut script = grace.command("script");

@@ -57,6 +57,15 @@ impl Fixture {
         format!("{short}-{}", &self.label[self.label.len() - 12..])
     }
 
+    /// Has a person run a container that sleeps; its name.
+    async fn sleeper(&self, person: &Person, name: &str) -> String {
+        let name = self.name(name);
+        let label = ["--name", &name, "--label", &self.label];
+        let all = [&["run", "--detach"], &label[..], &["drover-test/sleep:1"]].concat();
+        person.docker(&all).await;
+        name
+    }
+
     fn host_path(&self, rest: &str) -> String {
         format!("/docker/hosts/{}{rest}", self.host)
     }

@@ -82,18 +82,7 @@ async fn logs_and_shells_end_with_the_key_or_the_role() {
 async fn old_clients_get_their_output_as_a_body() {
     let fixture = Fixture::start().await;
     let grace = fixture.person(Role::Restricted).await;
-    let name = fixture.name("old");
-    grace
-        .docker(&[
-            "run",
-            "--detach",
-            "--name",
-            &name,
-            "--label",
-            &fixture.label,
-            "drover-test/sleep:1",
-        ])
-        .await;
+    let name = fixture.sleeper(&grace, "old").await;
     let exec = fixture.host_path(&format!("/containers/{name}/exec"));
     let body = serde_json::json!({"AttachStdout": true, "AttachStdin": true, "Tty": true, "Cmd": ["sh", "-c", "cat; echo end"]});
     let made = grace.client.post(&exec, body).await.expect(201).value();

@@ -5,34 +5,33 @@ use std::{
     time::Duration,
 };
 
-use drover_api::{Change, Topic};
+use drover_api::Topic;
 use futures_util::{FutureExt, future::BoxFuture};
 use indexmap::IndexMap;
 use uuid::Uuid;
 
 use super::{
     super::{network::names, store},
-    LOOK, Next, Worker, a_few_at_once,
+    LOOK, Next, Worker, a_few_at_once, work,
 };
 use crate::{
     error::Result,
-    events,
     hosts::{
         self,
         driver::{Docker, Filter},
         labels,
     },
     operations,
-    stacks::{self, StackRow, Wanted},
+    stacks::{StackRow, Wanted},
 };
 
 impl Worker {
-    pub(super) async fn keep_stopped(&mut self, row: &StackRow) -> Result<Next> {
+    pub(super) async fn stop(&mut self, row: &StackRow) -> Result<Next> {
         let operation = operations::open_for(&self.app.db, row.id).await?;
         let left = self.take_down(row).await?;
         let Some(open) = operation else { return Ok(Next::Wait(LOOK)) };
         if left.is_empty() {
-            self.tell_problems(row, &IndexMap::new()).await?;
+            work::tell_problems(&self.app, row, &IndexMap::new()).await?;
             operations::finish(&self.app, open.id, None).await?;
             self.app.events.updated(Topic::Stack, Some(row.environment_id), row.id).await;
             return Ok(Next::Wait(LOOK));
@@ -41,30 +40,12 @@ impl Worker {
         Ok(Next::Wait(Duration::from_secs(1)))
     }
 
-    pub(super) async fn remove(&mut self, row: &StackRow) -> Result<Next> {
-        let operation = operations::open_for(&self.app.db, row.id).await?;
+    pub(super) async fn take_away(&mut self, row: &StackRow) -> Result<Next> {
         let mut left = self.take_down(row).await?;
         if left.is_empty() {
             left = self.remove_shared(row).await;
         }
-        if let Some(open) = &operation {
-            if !left.is_empty() && !row.force_remove {
-                operations::progress(&self.app, open.id, 0.5, &left.join(" ")).await?;
-                return Ok(Next::Wait(Duration::from_secs(1)));
-            }
-            for what in &left {
-                operations::log(&self.app, open.id, &format!("Left behind: {what}")).await?;
-            }
-            operations::finish(&self.app, open.id, None).await?;
-        } else if !left.is_empty() && !row.force_remove {
-            return Ok(Next::Wait(Duration::from_secs(2)));
-        }
-        stacks::delete_row(&self.app.db, row.id).await?;
-        self.app
-            .events
-            .publish(events::event(Topic::Stack, Some(row.environment_id), row.id, Change::Removed))
-            .await;
-        Ok(Next::End)
+        work::go_on_removing(&self.app, row, &left).await
     }
 
     /// Removes all containers; says what is left and why.

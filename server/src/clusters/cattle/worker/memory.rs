@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,6 +19,7 @@ use super::{
     steps::Done,
 };
 use crate::{
+    clusters::work::Compiled,
     error::Result,
     stacks::{StackRow, Wanted},
 };
@@ -54,7 +54,7 @@ pub(super) struct Memory {
     pub(super) failures: u32,
     /// Images pulled for this operation.
     pub(super) pulled: HashSet<(Uuid, String, Uuid)>,
-    pub(super) compiled: Option<(i64, i64, Arc<Wanted>)>,
+    pub(super) compiled: Compiled,
     /// Changes of networks that were just made, or did not work: not again before.
     pub(super) joining: HashMap<(String, String), Instant>,
     /// Containers that are out of DNS.

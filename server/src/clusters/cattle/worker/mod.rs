@@ -14,102 +14,65 @@ use std::{
     time::{Duration, Instant},
 };
 
-use drover_api::{OperationError, OperationKind, Topic};
-use drover_compose::{FailureAction, Healthcheck, Service};
+use drover_api::OperationError;
+use drover_compose::Service;
 use futures_util::{StreamExt, future::BoxFuture, stream};
 use indexmap::IndexMap;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::memory::Memory;
-use super::{
-    plan::{self, Seen, View},
-    store,
-};
+use super::plan::{self, Seen, View};
 use crate::{
     app::App,
+    clusters::work::{self, Failed, LONGEST_START, Next, operation_error, rolls_back},
     error::Result,
     hosts::driver::{Docker, DockerError},
-    operations::{self, OpenOperation},
-    secrets,
-    stacks::{self, Desired, StackRow, Wanted},
+    operations,
+    stacks::{self, StackRow},
 };
 
 /// How many steps are taken at once.
 const AT_ONCE: usize = 8;
-/// How long a new container may take to become ready, beside what its health check grants it.
-const LONGEST_START: Duration = Duration::from_secs(120);
 /// Without a change, look again after this long.
 const LOOK: Duration = Duration::from_secs(15);
 
-/// Why a step did not work.
-struct Failed {
-    error: OperationError,
-    /// It may well work a little later, with nothing changed by a person.
-    transient: bool,
-}
-
-/// What to do after a pass.
-enum Next {
-    /// Look again at once.
-    Again,
-    /// Look again when something changes, or after this long.
-    Wait(Duration),
-    /// The stack is gone.
-    End,
-}
-
 /// Looks after a stack until it is gone.
 pub(super) async fn run(app: App, stack: Uuid, waker: Arc<Notify>) {
-    let mut worker = Worker { app, stack, memory: Memory::default() };
-    loop {
-        let wait = match worker.pass().await {
-            Ok(Next::Again) => continue,
-            Ok(Next::Wait(wait)) => wait,
-            Ok(Next::End) => return,
-            Err(error) => {
-                tracing::warn!(%stack, %error, "cannot look after a stack; trying again");
-                Duration::from_secs(2)
-            }
-        };
-        tokio::select! {
-            () = waker.notified() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
-    }
+    work::run(Worker { app, memory: Memory::default() }, stack, waker).await;
 }
 
 struct Worker {
     app: App,
-    stack: Uuid,
     memory: Memory,
 }
 
-impl Worker {
-    async fn pass(&mut self) -> Result<Next> {
-        let Some(row) = stacks::find_row(&self.app.db, self.stack).await? else {
-            return Ok(Next::End);
-        };
-        match row.desired {
-            Desired::Running => self.keep_running(&row).await,
-            Desired::Stopped => self.keep_stopped(&row).await,
-            Desired::Removed => self.remove(&row).await,
-        }
+impl work::Worker for Worker {
+    fn app(&self) -> &App {
+        &self.app
     }
 
     async fn keep_running(&mut self, row: &StackRow) -> Result<Next> {
+        self.run_on(row).await
+    }
+
+    async fn keep_stopped(&mut self, row: &StackRow) -> Result<Next> {
+        self.stop(row).await
+    }
+
+    async fn remove(&mut self, row: &StackRow) -> Result<Next> {
+        self.take_away(row).await
+    }
+}
+
+impl Worker {
+    async fn run_on(&mut self, row: &StackRow) -> Result<Next> {
         let operation = operations::open_for(&self.app.db, row.id).await?;
-        let wanted = match self.compiled(row).await {
+        let wanted = match self.memory.compiled.get(&self.app, row).await {
             Ok(wanted) => wanted,
             Err(error) => {
                 let error = operation_error(error.code(), error.detail());
-                match &operation {
-                    Some(open) => self.give_up(row, open, error, false).await?,
-                    None => {
-                        let problems = [(String::new(), error.message)].into();
-                        self.tell_problems(row, &problems).await?;
-                    }
-                }
+                work::hopeless(&self.app, row, operation.as_ref(), error).await?;
                 return Ok(Next::Wait(LOOK));
             }
         };
@@ -124,12 +87,12 @@ impl Worker {
                 service: Some(service.clone()),
                 ..operation_error(unplaced.code, &unplaced.why)
             };
-            self.tell_problems(row, &problems).await?;
-            self.give_up(row, open, error, rolls_back(&wanted, &service)).await?;
+            work::tell_problems(&self.app, row, &problems).await?;
+            work::give_up(&self.app, row, open, error, rolls_back(&wanted, &service)).await?;
             return Ok(Next::Again);
         }
         if blocked {
-            problems.insert(String::new(), self.why_stopped(row).await?);
+            problems.insert(String::new(), work::why_stopped(&self.app, row).await?);
         }
         self.check_health(row, &wanted, &instances, &mut seen).await?;
         let still = blocked || operation.is_some();
@@ -179,8 +142,8 @@ impl Worker {
                 service: Some(service.clone()),
                 ..operation_error("unhealthy", &why)
             };
-            self.tell_problems(row, &[(service.clone(), why)].into()).await?;
-            self.give_up(row, open, error, rolls_back(&wanted, service)).await?;
+            work::tell_problems(&self.app, row, &[(service.clone(), why)].into()).await?;
+            work::give_up(&self.app, row, open, error, rolls_back(&wanted, service)).await?;
             return Ok(Next::Again);
         }
         let resting = self.memory.not_before.is_some_and(|at| at > Instant::now());
@@ -203,7 +166,7 @@ impl Worker {
                 .await;
         }
         self.join_networks(row, &wanted, &instances, &seen, &mut problems).await;
-        self.tell_problems(row, &problems).await?;
+        work::tell_problems(&self.app, row, &problems).await?;
         if let Some(open) = &operation {
             if plan.settled && problems.is_empty() {
                 self.remove_unused_networks(row, &wanted).await;
@@ -222,28 +185,6 @@ impl Worker {
         Ok(Next::Wait(if quiet { LOOK } else { Duration::from_millis(500) }))
     }
 
-    async fn compiled(&mut self, row: &StackRow) -> Result<Arc<Wanted>> {
-        let secrets = secrets::generation(&self.app.db, row.environment_id).await?;
-        if let Some((version, generation, wanted)) = &self.memory.compiled
-            && (*version, *generation) == (row.version, secrets)
-        {
-            return Ok(wanted.clone());
-        }
-        let wanted = Arc::new(stacks::wanted(&self.app, row).await?);
-        self.memory.compiled = Some((row.version, secrets, wanted.clone()));
-        Ok(wanted)
-    }
-
-    /// Why the rollout of the wanted revision has stopped.
-    async fn why_stopped(&self, row: &StackRow) -> Result<String> {
-        let error = operations::last_error(&self.app.db, row.id).await?;
-        Ok(match (row.outcome.as_deref(), error) {
-            (Some("failed"), Some(error)) => format!("The rollout has failed: {}", error.message),
-            (Some("failed"), None) => "The rollout has failed.".into(),
-            _ => "The rollout was cancelled. Deploy it again, or roll back.".into(),
-        })
-    }
-
     /// The last health output or log line of the container that failed.
     async fn last_words(&self, row: &StackRow, seen: &[Seen], service: &str) -> String {
         let Some(bad) = seen.iter().rfind(|s| s.service == service && !s.is_ready()) else {
@@ -257,30 +198,6 @@ impl Worker {
         let line: String =
             said.trim().lines().last().unwrap_or_default().chars().take(200).collect();
         if line.is_empty() { line } else { format!(" It said: {line}") }
-    }
-
-    async fn tell_problems(
-        &self,
-        row: &StackRow,
-        problems: &IndexMap<String, String>,
-    ) -> Result<()> {
-        if store::set_problems(&self.app.db, row.id, problems).await? {
-            self.app.events.updated(Topic::Stack, Some(row.environment_id), row.id).await;
-        }
-        Ok(())
-    }
-
-    /// Ends a rollout that cannot go on.
-    async fn give_up(
-        &self,
-        row: &StackRow,
-        open: &OpenOperation,
-        error: OperationError,
-        roll_back: bool,
-    ) -> Result<()> {
-        // A rollback that fails is not rolled back once more.
-        let roll_back = roll_back && open.kind != OperationKind::Rollback;
-        stacks::rollout_failed(&self.app, row, open, error, roll_back).await
     }
 
     fn docker(&self, row: &StackRow, host: Uuid) -> Result<Docker, Failed> {
@@ -302,33 +219,13 @@ impl Worker {
 
 /// How long the health checks of a service may take until they say that a container is not healthy.
 fn time_to_health(service: &Service) -> Duration {
-    let engine = service.healthcheck.as_ref().map_or(Duration::ZERO, time_to_engine_health);
+    let engine = service.healthcheck.as_ref().map_or(Duration::ZERO, work::time_to_health);
     let server = service.health.as_ref().map_or(0, |probe| {
         let round = probe.interval_ms.saturating_add(probe.timeout_ms);
         let rounds = round.saturating_mul(probe.healthy_threshold.saturating_add(1).into());
         probe.initializing_ms.saturating_add(rounds)
     });
     engine.max(Duration::from_millis(server))
-}
-
-/// Of the engine's own check. Defaults are Docker's.
-fn time_to_engine_health(check: &Healthcheck) -> Duration {
-    let round = check.interval_ms.unwrap_or(30_000) + check.timeout_ms.unwrap_or(30_000);
-    let rounds = round.saturating_mul(check.retries.unwrap_or(3));
-    Duration::from_millis(check.start_period_ms.unwrap_or(0).saturating_add(rounds))
-}
-
-/// Whether an update of this service that fails is to be rolled back.
-fn rolls_back(wanted: &Wanted, service: &str) -> bool {
-    wanted
-        .project
-        .services
-        .get(service)
-        .is_some_and(|service| service.deploy.update.failure_action == FailureAction::Rollback)
-}
-
-fn operation_error(code: &str, message: &str) -> OperationError {
-    OperationError { code: code.into(), message: message.into(), service: None, host: None }
 }
 
 fn vanished() -> Failed {

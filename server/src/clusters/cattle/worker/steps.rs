@@ -14,7 +14,7 @@ use super::{
     },
     Failed, Next, Worker, a_few_at_once,
     ending::remove_container,
-    operation_error, rolls_back, vanished,
+    operation_error, rolls_back, vanished, work,
 };
 use crate::{
     error::Result,
@@ -68,7 +68,7 @@ impl Worker {
                 }
             }
         }
-        self.tell_problems(row, &problems).await?;
+        work::tell_problems(&self.app, row, &problems).await?;
         let Some((service, failed)) = worst else {
             self.memory.failures = 0;
             return Ok(Next::Again);
@@ -84,7 +84,7 @@ impl Worker {
                 let roll_back = rolls_back(wanted, &service);
                 let service = Some(service).filter(|service| !service.is_empty());
                 let error = OperationError { service, ..failed.error };
-                self.give_up(row, open, error, roll_back).await?;
+                work::give_up(&self.app, row, open, error, roll_back).await?;
                 return Ok(Next::Again);
             }
         }

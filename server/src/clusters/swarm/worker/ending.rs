@@ -2,27 +2,26 @@
 
 use std::time::Duration;
 
-use drover_api::{Change, SwarmState, Topic};
+use drover_api::{SwarmState, Topic};
 use indexmap::IndexMap;
 use serde_json::json;
 
-use super::{LOOK, Next, Worker, looking::of_stack};
+use super::{LOOK, Next, Worker, looking::of_stack, work};
 use crate::{
     error::Result,
-    events,
     hosts::{
         driver::{self, Docker, swarm::BlobKind},
         labels,
     },
     operations,
-    stacks::{self, StackRow},
+    stacks::StackRow,
 };
 
 /// What a service of a stopped stack has in place of its digest, so that a start writes it anew.
 const STOPPED: &str = "stopped";
 
 impl Worker {
-    pub(super) async fn keep_stopped(&mut self, row: &StackRow) -> Result<Next> {
+    pub(super) async fn stop(&mut self, row: &StackRow) -> Result<Next> {
         let operation = operations::open_for(&self.app.db, row.id).await?;
         let stopped = match self.live(row).docker() {
             Ok(docker) => stop_services(&docker, row).await.map_err(|e| e.message().to_owned()),
@@ -36,7 +35,7 @@ impl Worker {
             return Ok(Next::Wait(if left.is_some() { Duration::from_secs(2) } else { LOOK }));
         };
         let Some(left) = left else {
-            self.tell_problems(row, &IndexMap::new()).await?;
+            work::tell_problems(&self.app, row, &IndexMap::new()).await?;
             operations::finish(&self.app, open.id, None).await?;
             self.app.events.updated(Topic::Stack, Some(row.environment_id), row.id).await;
             return Ok(Next::Wait(LOOK));
@@ -65,28 +64,13 @@ impl Worker {
         (most > 0).then(|| format!("{most} tasks are still ending."))
     }
 
-    pub(super) async fn remove(&mut self, row: &StackRow) -> Result<Next> {
-        let operation = operations::open_for(&self.app.db, row.id).await?;
+    pub(super) async fn take_away(&mut self, row: &StackRow) -> Result<Next> {
         let left = self.take_down(row).await;
-        if let Some(open) = &operation {
-            if !left.is_empty() && !row.force_remove {
-                operations::progress(&self.app, open.id, 0.5, &left.join(" ")).await?;
-                return Ok(Next::Wait(Duration::from_secs(1)));
-            }
-            for what in &left {
-                operations::log(&self.app, open.id, &format!("Left behind: {what}")).await?;
-            }
-            operations::finish(&self.app, open.id, None).await?;
-        } else if !left.is_empty() && !row.force_remove {
-            return Ok(Next::Wait(Duration::from_secs(2)));
+        let next = work::go_on_removing(&self.app, row, &left).await?;
+        if matches!(next, Next::End) {
+            self.live(row).poke.notify_one();
         }
-        stacks::delete_row(&self.app.db, row.id).await?;
-        self.live(row).poke.notify_one();
-        self.app
-            .events
-            .publish(events::event(Topic::Stack, Some(row.environment_id), row.id, Change::Removed))
-            .await;
-        Ok(Next::End)
+        Ok(next)
     }
 
     /// Removes services, then networks, secrets and configs, and where asked for volumes; says

@@ -11,8 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use drover_api::{OperationError, OperationKind, SwarmState, Topic};
-use drover_compose::FailureAction;
+use drover_api::{OperationError, SwarmState};
 use indexmap::IndexMap;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -24,19 +23,16 @@ use super::{
 };
 use crate::{
     app::App,
-    clusters::cattle::set_problems,
+    clusters::work::{self, Compiled, Failed, LONGEST_START, Next, operation_error, rolls_back},
     error::Result,
     hosts::{
         driver::{Docker, DockerError, stream::LogOptions},
         logs::Lines,
     },
     operations::{self, OpenOperation},
-    secrets,
-    stacks::{self, Desired, StackRow, Wanted},
+    stacks::{self, StackRow, Wanted},
 };
 
-/// How long a service may take to become ready, beside what its health check grants it.
-const LONGEST_START: Duration = Duration::from_secs(120);
 /// What cannot run ends sooner than this, as a rule.
 const STEADY: Duration = Duration::from_millis(800);
 /// A task that has found no node for so long is not waiting for one that is just starting.
@@ -47,13 +43,6 @@ const SHOWN: Duration = Duration::from_secs(5);
 const BUSY: Duration = Duration::from_millis(700);
 /// Without a change, look again after this long.
 const LOOK: Duration = Duration::from_secs(30);
-
-/// Why a step did not work.
-pub(super) struct Failed {
-    pub error: OperationError,
-    /// It may well work a little later, with nothing changed by a person.
-    pub transient: bool,
-}
 
 impl From<DockerError> for Failed {
     fn from(error: DockerError) -> Self {
@@ -73,20 +62,10 @@ impl From<crate::error::Error> for Failed {
     }
 }
 
-/// What to do after a pass.
-enum Next {
-    /// Look again at once.
-    Again,
-    /// Look again when something changes, or after this long.
-    Wait(Duration),
-    /// The stack is gone.
-    End,
-}
-
 /// What a worker remembers.
 #[derive(Default)]
 struct Memory {
-    compiled: Option<(i64, i64, Arc<Wanted>)>,
+    compiled: Compiled,
     /// The rollout under way: since when this process follows it, and the tasks that had failed
     /// before.
     rollout: Option<(Uuid, Instant, HashSet<String>)>,
@@ -103,53 +82,46 @@ struct Memory {
 
 /// Looks after a stack until it is gone.
 pub(super) async fn run(app: App, stack: Uuid, waker: Arc<Notify>) {
-    let mut worker = Worker { app, stack, memory: Memory { prune: true, ..Memory::default() } };
-    loop {
-        let wait = match worker.pass().await {
-            Ok(Next::Again) => continue,
-            Ok(Next::Wait(wait)) => wait,
-            Ok(Next::End) => return,
-            Err(error) => {
-                tracing::warn!(%stack, %error, "cannot look after a stack; trying again");
-                Duration::from_secs(2)
-            }
-        };
-        tokio::select! {
-            () = waker.notified() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
-    }
+    work::run(Worker { app, memory: Memory { prune: true, ..Memory::default() } }, stack, waker)
+        .await;
 }
 
 struct Worker {
     app: App,
-    stack: Uuid,
     memory: Memory,
 }
 
-impl Worker {
-    async fn pass(&mut self) -> Result<Next> {
-        let Some(row) = stacks::find_row(&self.app.db, self.stack).await? else {
-            return Ok(Next::End);
-        };
-        match row.desired {
-            Desired::Running => self.keep_running(&row).await,
-            Desired::Stopped => self.keep_stopped(&row).await,
-            Desired::Removed => self.remove(&row).await,
-        }
+impl work::Worker for Worker {
+    fn app(&self) -> &App {
+        &self.app
     }
 
+    async fn keep_running(&mut self, row: &StackRow) -> Result<Next> {
+        self.run_on(row).await
+    }
+
+    async fn keep_stopped(&mut self, row: &StackRow) -> Result<Next> {
+        self.stop(row).await
+    }
+
+    async fn remove(&mut self, row: &StackRow) -> Result<Next> {
+        self.take_away(row).await
+    }
+}
+
+impl Worker {
     fn live(&self, row: &StackRow) -> Arc<Live> {
         self.app.swarms.live(row.environment_id)
     }
 
-    async fn keep_running(&mut self, row: &StackRow) -> Result<Next> {
+    async fn run_on(&mut self, row: &StackRow) -> Result<Next> {
         let operation = operations::open_for(&self.app.db, row.id).await?;
-        let wanted = match self.compiled(row).await {
+        let wanted = match self.memory.compiled.get(&self.app, row).await {
             Ok(wanted) => wanted,
             Err(error) => {
                 let error = operation_error(error.code(), error.detail());
-                return self.hopeless(row, operation.as_ref(), error).await;
+                work::hopeless(&self.app, row, operation.as_ref(), error).await?;
+                return Ok(Next::Wait(LOOK));
             }
         };
         let live = self.live(row);
@@ -159,7 +131,8 @@ impl Worker {
                 let error = operation_error(error.code(), error.detail());
                 let state = live.standing().state;
                 if matches!(state, SwarmState::None | SwarmState::Found) {
-                    return self.hopeless(row, operation.as_ref(), error).await;
+                    work::hopeless(&self.app, row, operation.as_ref(), error).await?;
+                    return Ok(Next::Wait(LOOK));
                 }
                 if let Some(open) = &operation {
                     operations::progress(&self.app, open.id, 0.0, &error.message).await?;
@@ -177,7 +150,7 @@ impl Worker {
         self.note_ready(&seen);
         let mut problems: IndexMap<String, String> = IndexMap::new();
         if blocked {
-            problems.insert(String::new(), self.why_stopped(row).await?);
+            problems.insert(String::new(), work::why_stopped(&self.app, row).await?);
         }
         for (service, why) in &plan.waiting {
             problems.entry(service.clone()).or_insert_with(|| why.clone());
@@ -197,7 +170,7 @@ impl Worker {
                     self.memory.failures = 0;
                     self.memory.prune = true;
                     live.poke.notify_one();
-                    self.tell_problems(row, &problems).await?;
+                    work::tell_problems(&self.app, row, &problems).await?;
                     Ok(Next::Again)
                 }
                 Err((service, failed)) => {
@@ -205,7 +178,7 @@ impl Worker {
                 }
             };
         }
-        self.tell_problems(row, &problems).await?;
+        work::tell_problems(&self.app, row, &problems).await?;
         if plan.settled && self.memory.prune {
             self.memory.prune = !self.prune(&docker, row, &wanted).await;
         }
@@ -249,7 +222,7 @@ impl Worker {
                     .services
                     .get(service)
                     .and_then(|service| service.healthcheck.as_ref())
-                    .map_or(Duration::ZERO, time_to_health);
+                    .map_or(Duration::ZERO, work::time_to_health);
                 let since = memory.rollout.as_ref().map(|(_, at, _)| at);
                 longer(since, (LONGEST_START + granted) * rounds(wanted, service))
             },
@@ -334,34 +307,6 @@ impl Worker {
         operations::progress(&self.app, open.id, fraction * 0.99, &words).await
     }
 
-    async fn compiled(&mut self, row: &StackRow) -> Result<Arc<Wanted>> {
-        let secrets = secrets::generation(&self.app.db, row.environment_id).await?;
-        if let Some((version, generation, wanted)) = &self.memory.compiled
-            && (*version, *generation) == (row.version, secrets)
-        {
-            return Ok(wanted.clone());
-        }
-        let wanted = Arc::new(stacks::wanted(&self.app, row).await?);
-        self.memory.compiled = Some((row.version, secrets, wanted.clone()));
-        Ok(wanted)
-    }
-
-    /// What is wanted cannot be made, now or later, unless a person changes something.
-    async fn hopeless(
-        &self,
-        row: &StackRow,
-        operation: Option<&OpenOperation>,
-        error: OperationError,
-    ) -> Result<Next> {
-        match operation {
-            Some(open) => self.give_up(row, open, error, false).await?,
-            None => {
-                self.tell_problems(row, &[(String::new(), error.message)].into()).await?;
-            }
-        }
-        Ok(Next::Wait(LOOK))
-    }
-
     /// A call has failed.
     async fn stumble(
         &mut self,
@@ -376,13 +321,13 @@ impl Worker {
                 let roll_back = rolls_back(wanted, service);
                 let service = Some(service.to_owned()).filter(|service| !service.is_empty());
                 let error = OperationError { service, ..failed.error };
-                self.give_up(row, open, error, roll_back).await?;
+                work::give_up(&self.app, row, open, error, roll_back).await?;
                 return Ok(Next::Again);
             }
             operations::progress(&self.app, open.id, 0.0, &failed.error.message).await?;
         } else if !failed.transient {
             let problems = [(service.to_owned(), failed.error.message)].into();
-            self.tell_problems(row, &problems).await?;
+            work::tell_problems(&self.app, row, &problems).await?;
         }
         self.memory.failures = (self.memory.failures + 1).min(6);
         Ok(Next::Wait(Duration::from_millis(250 << self.memory.failures)))
@@ -403,46 +348,12 @@ impl Worker {
         };
         let message = format!("{}{said}", failure.message);
         let service = failure.service.clone();
-        self.tell_problems(row, &[(service.clone(), message.clone())].into()).await?;
+        work::tell_problems(&self.app, row, &[(service.clone(), message.clone())].into()).await?;
         let roll_back = rolls_back(wanted, &service);
         let error =
             OperationError { service: Some(service), ..operation_error(&failure.code, &message) };
-        self.give_up(row, open, error, roll_back).await?;
+        work::give_up(&self.app, row, open, error, roll_back).await?;
         Ok(Next::Again)
-    }
-
-    /// Why the rollout of the wanted revision has stopped.
-    async fn why_stopped(&self, row: &StackRow) -> Result<String> {
-        let error = operations::last_error(&self.app.db, row.id).await?;
-        Ok(match (row.outcome.as_deref(), error) {
-            (Some("failed"), Some(error)) => format!("The rollout has failed: {}", error.message),
-            (Some("failed"), None) => "The rollout has failed.".into(),
-            _ => "The rollout was cancelled. Deploy it again, or roll back.".into(),
-        })
-    }
-
-    async fn tell_problems(
-        &self,
-        row: &StackRow,
-        problems: &IndexMap<String, String>,
-    ) -> Result<()> {
-        if set_problems(&self.app.db, row.id, problems).await? {
-            self.app.events.updated(Topic::Stack, Some(row.environment_id), row.id).await;
-        }
-        Ok(())
-    }
-
-    /// Ends a rollout that cannot go on.
-    async fn give_up(
-        &self,
-        row: &StackRow,
-        open: &OpenOperation,
-        error: OperationError,
-        roll_back: bool,
-    ) -> Result<()> {
-        // A rollback that fails is not rolled back once more.
-        let roll_back = roll_back && open.kind != OperationKind::Rollback;
-        stacks::rollout_failed(&self.app, row, open, error, roll_back).await
     }
 }
 
@@ -469,14 +380,6 @@ async fn last_words(docker: &Docker, task: &str) -> String {
     }
 }
 
-/// How long a health check may take until it says that a container is not healthy. Defaults are
-/// Docker's.
-fn time_to_health(check: &drover_compose::Healthcheck) -> Duration {
-    let round = check.interval_ms.unwrap_or(30_000) + check.timeout_ms.unwrap_or(30_000);
-    let rounds = round.saturating_mul(check.retries.unwrap_or(3));
-    Duration::from_millis(check.start_period_ms.unwrap_or(0).saturating_add(rounds))
-}
-
 /// In how many batches a service is updated: each may take its time.
 fn rounds(wanted: &Wanted, service: &str) -> u32 {
     let Some(service) = wanted.project.services.get(service) else { return 1 };
@@ -484,17 +387,4 @@ fn rounds(wanted: &Wanted, service: &str) -> u32 {
         0 => 1,
         most => service.deploy.replicas.div_ceil(most).max(1),
     }
-}
-
-/// Whether an update of this service that fails is to be rolled back.
-fn rolls_back(wanted: &Wanted, service: &str) -> bool {
-    wanted
-        .project
-        .services
-        .get(service)
-        .is_some_and(|service| service.deploy.update.failure_action == FailureAction::Rollback)
-}
-
-fn operation_error(code: &str, message: &str) -> OperationError {
-    OperationError { code: code.into(), message: message.into(), service: None, host: None }
 }
