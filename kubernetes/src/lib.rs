@@ -1,0 +1,1 @@
+//! Kubernetes clusters: everything about them that needs neither the database nor the web server.
