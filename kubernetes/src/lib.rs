@@ -1,3 +1,6 @@
 //! Kubernetes clusters: everything about them that needs neither the database nor the web server.
 
 pub mod client;
+pub mod discovery;
+pub mod facts;
+pub mod index;
