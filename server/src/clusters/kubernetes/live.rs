@@ -2,10 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Instant,
 };
 
-use drover_api::ClusterState;
+use drover_api::{ClusterSource, ClusterState};
 use drover_kubernetes::client::Cluster;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -46,6 +47,8 @@ pub struct Live {
     shares: RwLock<Arc<[Share]>>,
     /// Why the roles in it are not as they should be.
     kept: RwLock<Option<String>>,
+    /// When its agent last told as whom it speaks to it.
+    pub(super) account_at: Mutex<Option<Instant>>,
     /// It may be there again, or otherwise: ask now.
     pub(super) ask: Notify,
     /// What Drover keeps in it may have to change.
@@ -55,7 +58,10 @@ pub struct Live {
 impl Live {
     pub(super) fn new(row: ClusterRow, cluster: Cluster) -> Self {
         let status = Status {
-            state: ClusterState::Connecting,
+            state: match row.source {
+                ClusterSource::Agent if row.last_contact.is_none() => ClusterState::Waiting,
+                _ => ClusterState::Connecting,
+            },
             reason: None,
             last_contact: row.last_contact,
             seen: row.seen.clone().unwrap_or_default(),
@@ -67,6 +73,7 @@ impl Live {
             status: RwLock::new(Arc::new(status)),
             shares: RwLock::new(Arc::new([])),
             kept: RwLock::new(None),
+            account_at: Mutex::new(None),
             ask: Notify::new(),
             keep: Notify::new(),
         }
@@ -143,6 +150,19 @@ impl Kubernetes {
     /// A cluster that this replica knows.
     pub fn live(&self, id: Uuid) -> Option<Arc<Live>> {
         self.clusters.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// A cluster's agent has connected.
+    pub fn try_again(&self, id: Uuid) {
+        if let Some(live) = self.live(id) {
+            live.ask.notify_one();
+        }
+    }
+
+    /// Agents may have connected.
+    pub fn try_all_again(&self) {
+        let all = self.clusters.read().unwrap_or_else(PoisonError::into_inner);
+        all.values().for_each(|live| live.ask.notify_one());
     }
 
     pub(super) fn put(&self, live: Arc<Live>) {
