@@ -10,7 +10,12 @@ services:
     image: drover-test/web:1
     environment: {A: "1"}
     secrets: [key]
-    deploy: {replicas: 2, endpoint_mode: dnsrr}
+    stop_grace_period: 0s
+    deploy:
+      replicas: 2
+      endpoint_mode: dnsrr
+      update_config: {parallelism: 3, monitor: 1s}
+      rollback_config: {parallelism: 3, monitor: 1s}
 secrets: {key: {external: true}}
 "#;
 
