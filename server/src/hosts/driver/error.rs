@@ -117,9 +117,11 @@ impl DockerError {
     }
 
     /// True when a container's network across hosts is not there, or is not known yet on this
-    /// engine, which may have joined a moment ago.
+    /// engine, which may have joined a moment ago, or whose managers are busy.
     pub fn misses_network(&self) -> bool {
-        self.message.contains("Could not attach to network") && self.message.contains("NotFound")
+        let not_found = self.message.contains("Could not attach to network")
+            && self.message.contains("NotFound");
+        not_found || self.message.contains("Attaching to network failed")
     }
 
     /// True when the engine knows no such thing.
