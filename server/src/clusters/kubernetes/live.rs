@@ -89,19 +89,18 @@ impl Live {
     }
 
     /// How it stands.
-    pub fn status(&self) -> Arc<Status> {
-        let status = self.status.read().unwrap_or_else(PoisonError::into_inner).clone();
+    pub fn status(&self) -> Status {
+        let known = self.status.read().unwrap_or_else(PoisonError::into_inner).clone();
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match kept {
-            Some(why) if status.state == ClusterState::Active => Arc::new(Status {
-                state: ClusterState::Degraded,
-                reason: Some(format!(
-                    "Drover cannot keep the roles of its environments there: {why}"
-                )),
-                ..Status::clone(&status)
-            }),
-            _ => status,
+        let mut status = Status::clone(&known);
+        // Whatever it was that was answered last.
+        status.last_contact = self.cluster.last_contact().or(status.last_contact);
+        if let (Some(why), ClusterState::Active) = (kept, status.state) {
+            status.state = ClusterState::Degraded;
+            status.reason =
+                Some(format!("Drover cannot keep the roles of its environments there: {why}"));
         }
+        status
     }
 
     pub(super) fn set_kept(&self, problem: Option<String>) {
