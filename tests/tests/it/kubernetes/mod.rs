@@ -2,6 +2,7 @@
 //! What these tests expect is what Kubernetes does.
 
 mod agent;
+mod bad_days;
 mod clusters;
 
 use drover_api::{EnvironmentCluster, KubernetesCluster, Role};
