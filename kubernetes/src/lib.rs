@@ -2,5 +2,7 @@
 
 pub mod client;
 pub mod discovery;
+pub mod pod_security;
 pub mod provider;
 pub mod roles;
+pub mod target;
