@@ -3,6 +3,8 @@
 pub mod client;
 pub mod discovery;
 pub mod pod_security;
+pub mod facts;
+pub mod index;
 pub mod provider;
 pub mod roles;
 pub mod target;
