@@ -36,6 +36,10 @@ pub enum Topic {
     SwarmService,
     /// Secrets, configs or networks of a swarm.
     SwarmResources,
+    /// A Kubernetes cluster: `id` is its id. In each environment on it, and for administrators.
+    KubernetesCluster,
+    /// Objects of a type in an environment's cluster: `id` is the type's.
+    KubernetesResources,
 }
 
 /// Something has changed. Tells what to fetch again; carries the new state of an operation or

@@ -33,7 +33,14 @@
 //! | `GET …/kubernetes/pods/{namespace}/{pod}/exec/ws`, `…/logs/ws` | WebSockets, as of containers |
 //! | `GET …/kubernetes/logs`, `…/logs/ws` `?type=&namespace=&name=` | of all pods of a workload |
 //! | `GET …/kubernetes/metrics` | [`ClusterMetrics`] |
-//! | `POST …/kubernetes/kubeconfig` | a kubeconfig with an API key of the caller's |
+//! | `POST …/kubernetes/kubeconfig` [`NewKubeconfig`] | a kubeconfig with an API key of the caller's |
+//!
+//! Lists take `q`, `sort`, `cursor`, `limit`, `namespace`, `selector` (a label selector), `health`
+//! (states, with commas between), `owner`, and a column's id with the text that its cells must
+//! contain; groups take the same, and `by`: `namespace`, `owner`, `health`, `label:<key>` or a
+//! column's id. Logs take `container`, `previous`, `follow`, `tail`, `since`, and `format=text` for
+//! a download; those of a workload answer [`PodLogMessage`]s, and take a pod as well
+//! (`type=pods`). A shell takes `container`, `columns`, `rows`.
 
 use crate::{Freshness, Role, Timestamp};
 use indexmap::IndexMap;
@@ -554,6 +561,37 @@ pub struct ObjectEvent {
     pub count: u32,
     /// When last.
     pub at: Option<Timestamp>,
+}
+
+/// A text message of the WebSocket of a workload's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum PodLogMessage {
+    /// Lines, the oldest first as far as they came together.
+    Lines {
+        /// The lines.
+        lines: Vec<PodLogLine>,
+    },
+    /// The log has ended, and why. The WebSocket closes after it.
+    End {
+        /// In words.
+        reason: String,
+    },
+}
+
+/// A line of a pod's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PodLogLine {
+    /// When, RFC 3339 with nanoseconds, as the kubelet says it: resume with `?since=` this.
+    pub at: String,
+    /// The pod.
+    pub pod: String,
+    /// The container in it.
+    pub container: String,
+    /// The text, with its ANSI escapes, without the line's end.
+    pub text: String,
 }
 
 /// `POST …/kubernetes/apply`.
