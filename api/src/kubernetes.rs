@@ -254,6 +254,66 @@ pub struct ClusterHealth {
     pub certificates: Vec<ExpiringCertificate>,
     /// What all nodes have, and what of it is asked for and used.
     pub capacity: ClusterCapacity,
+    /// The nodes, by name.
+    #[serde(default)]
+    pub nodes: Vec<ClusterNode>,
+    /// The newest warnings, the newest first; at most 100.
+    #[serde(default)]
+    pub warnings: Vec<ClusterEvent>,
+}
+
+/// A node, as the cluster's page shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ClusterNode {
+    /// Its name.
+    pub name: String,
+    /// It takes part.
+    pub ready: bool,
+    /// New pods may come to it.
+    pub schedulable: bool,
+    /// E.g. `control-plane`.
+    pub roles: Vec<String>,
+    /// The kubelet's version.
+    pub version: String,
+    /// Its first internal address.
+    pub address: Option<String>,
+    /// What it says of itself.
+    pub conditions: Vec<NodeCondition>,
+    /// What it has, and what of it is asked for and used.
+    pub capacity: ClusterCapacity,
+    /// When it joined.
+    pub created_at: Option<Timestamp>,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NodeCondition {
+    /// E.g. `DiskPressure`.
+    pub kind: String,
+    /// Whether it is as it should be: `Ready` is true, the others are false.
+    pub ok: bool,
+    /// What it says.
+    pub message: Option<String>,
+}
+
+/// A warning about an object of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ClusterEvent {
+    /// About what, e.g. `Pod web-7d4b9c-x2x`.
+    pub object: String,
+    /// In which namespace.
+    pub namespace: Option<String>,
+    /// The reason, in a word.
+    pub reason: String,
+    /// What it says.
+    pub message: String,
+    /// How often.
+    pub count: u32,
+    /// When last.
+    pub at: Option<Timestamp>,
 }
 
 /// A check of the control plane.
