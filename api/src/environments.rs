@@ -27,7 +27,7 @@ pub enum ClusterKind {
     Cattle,
     /// Docker Swarm, over the environment's hosts.
     Swarm,
-    /// Kubernetes: a whole cluster, or some of its namespaces.
+    /// A Kubernetes cluster, or some of its namespaces.
     Kubernetes,
 }
 
@@ -207,7 +207,7 @@ pub struct CreateEnvironment {
     /// Which control plane schedules its containers; it stays so.
     #[serde(default)]
     pub cluster_kind: ClusterKind,
-    /// On which cluster it stands, and on how much of it; for `kubernetes` only, and needed there.
+    /// For `kubernetes`: which cluster, and what of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<ClusterShare>,
 }

@@ -36,9 +36,10 @@ pub enum Topic {
     SwarmService,
     /// Secrets, configs or networks of a swarm.
     SwarmResources,
-    /// A Kubernetes cluster: `id` is its id. In each environment on it, and for administrators.
+    /// A Kubernetes cluster, or what an environment has of it: `id` is the cluster's.
     KubernetesCluster,
-    /// Objects of a type in an environment's cluster: `id` is the type's.
+    /// Objects in an environment's cluster: `id` is their type, e.g. `pods`. Told at most a few
+    /// times a second for each type.
     KubernetesResources,
 }
 

@@ -238,8 +238,6 @@ pub struct ClusterNamespace {
     pub environment: Option<String>,
     /// One of the cluster's own: `kube-system` and the like.
     pub system: bool,
-    /// How many pods are in it.
-    pub pods: u32,
 }
 
 /// `GET /v1/kubernetes/clusters/{cluster_id}/health`, and of an environment's cluster.

@@ -1,1 +1,8 @@
 //! Kubernetes clusters: everything about them that needs neither the database nor the web server.
+
+pub mod client;
+pub mod discovery;
+pub mod facts;
+pub mod index;
+pub mod provider;
+pub mod roles;
