@@ -217,6 +217,7 @@ pub fn router(app: App) -> Router {
     api.merge(web::router())
         .merge(agents::web_router())
         .merge(docker_api::proxy_router())
+        .merge(clusters::kubernetes::web_router())
         .route_layer(middleware::from_fn_with_state(app.clone(), access::enforce))
         .fallback(|| async { Error::not_found("page") })
         .method_not_allowed_fallback(|| async {

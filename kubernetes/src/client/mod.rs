@@ -9,5 +9,6 @@ mod tls;
 
 pub use access::{Access, Basic, ClientCertificate, Credentials, ServerAddress};
 pub use connect::{Body, Cluster, Identity, Impersonation, RequestBody, empty, full};
+pub(crate) use connect::{get_request, read_body};
 pub use dial::{Dial, Reach, RefusedAddress, Stream, TcpDialer};
 pub use error::{Cause, Failure, FailureKind, Result};

@@ -2,10 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Instant,
 };
 
-use drover_api::ClusterState;
+use drover_api::{ClusterSource, ClusterState};
 use drover_kubernetes::client::Cluster;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -46,6 +47,8 @@ pub struct Live {
     shares: RwLock<Arc<[Share]>>,
     /// Why the roles in it are not as they should be.
     kept: RwLock<Option<String>>,
+    /// When its agent last told as whom it speaks to it.
+    pub(super) account_at: Mutex<Option<Instant>>,
     /// It may be there again, or otherwise: ask now.
     pub(super) ask: Notify,
     /// What Drover keeps in it may have to change.
@@ -55,7 +58,10 @@ pub struct Live {
 impl Live {
     pub(super) fn new(row: ClusterRow, cluster: Cluster) -> Self {
         let status = Status {
-            state: ClusterState::Connecting,
+            state: match row.source {
+                ClusterSource::Agent if row.last_contact.is_none() => ClusterState::Waiting,
+                _ => ClusterState::Connecting,
+            },
             reason: None,
             last_contact: row.last_contact,
             seen: row.seen.clone().unwrap_or_default(),
@@ -67,6 +73,7 @@ impl Live {
             status: RwLock::new(Arc::new(status)),
             shares: RwLock::new(Arc::new([])),
             kept: RwLock::new(None),
+            account_at: Mutex::new(None),
             ask: Notify::new(),
             keep: Notify::new(),
         }
@@ -82,19 +89,18 @@ impl Live {
     }
 
     /// How it stands.
-    pub fn status(&self) -> Arc<Status> {
-        let status = self.status.read().unwrap_or_else(PoisonError::into_inner).clone();
+    pub fn status(&self) -> Status {
+        let known = self.status.read().unwrap_or_else(PoisonError::into_inner).clone();
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match kept {
-            Some(why) if status.state == ClusterState::Active => Arc::new(Status {
-                state: ClusterState::Degraded,
-                reason: Some(format!(
-                    "Drover cannot keep the roles of its environments there: {why}"
-                )),
-                ..Status::clone(&status)
-            }),
-            _ => status,
+        let mut status = Status::clone(&known);
+        // Whatever it was that was answered last.
+        status.last_contact = self.cluster.last_contact().or(status.last_contact);
+        if let (Some(why), ClusterState::Active) = (kept, status.state) {
+            status.state = ClusterState::Degraded;
+            status.reason =
+                Some(format!("Drover cannot keep the roles of its environments there: {why}"));
         }
+        status
     }
 
     pub(super) fn set_kept(&self, problem: Option<String>) {
@@ -143,6 +149,19 @@ impl Kubernetes {
     /// A cluster that this replica knows.
     pub fn live(&self, id: Uuid) -> Option<Arc<Live>> {
         self.clusters.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// A cluster's agent has connected.
+    pub fn try_again(&self, id: Uuid) {
+        if let Some(live) = self.live(id) {
+            live.ask.notify_one();
+        }
+    }
+
+    /// Agents may have connected.
+    pub fn try_all_again(&self) {
+        let all = self.clusters.read().unwrap_or_else(PoisonError::into_inner);
+        all.values().for_each(|live| live.ask.notify_one());
     }
 
     pub(super) fn put(&self, live: Arc<Live>) {

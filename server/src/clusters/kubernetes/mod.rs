@@ -7,6 +7,7 @@
 //! | [`live`] | the clusters as they are, in memory |
 //! | [`access`] | how an administrator's kubeconfig becomes a connection |
 //! | [`caller`] | as whom a user is told to a cluster |
+//! | [`through_agent`], [`manifest`] | clusters whose agent dials in, and how it gets there |
 //! | [`keep`] | roles, bindings and namespaces that Drover keeps in a cluster |
 //! | [`routes`] | HTTP |
 //!
@@ -17,12 +18,15 @@ pub mod caller;
 mod connection;
 mod keep;
 mod live;
+mod manifest;
 mod routes;
 mod seen;
 mod share;
 mod store;
+mod through_agent;
 
 pub use live::{Kubernetes, Live};
+pub use manifest::web_router;
 pub use routes::router;
 pub use share::{claim, of_environment};
 pub use store::Share;

@@ -3,6 +3,7 @@
 mod clusters;
 mod environment;
 
+use super::manifest;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::app::App;
@@ -14,6 +15,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(clusters::check))
         .routes(routes!(clusters::get, clusters::update, clusters::remove))
         .routes(routes!(clusters::namespaces))
+        .routes(routes!(manifest::create))
         .routes(routes!(environment::get, environment::update))
         .routes(routes!(environment::create_namespace))
         .routes(routes!(environment::remove_namespace))
