@@ -277,7 +277,8 @@ pub(super) fn rows(
         },
         row_id,
     );
-    let named = columns.iter().any(|column| column.id == "name");
+    // Names of events say nothing: they have columns of their own for what they are about.
+    let named = of.id == "events" || columns.iter().any(|column| column.id == "name");
     if !named {
         spec = spec.column(Column::new("name", t().common.name, name_cell).sort().grow(3));
     }

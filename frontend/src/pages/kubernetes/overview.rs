@@ -313,7 +313,7 @@ fn Quotas(kube: Kube) -> impl IntoView {
     let quotas =
         Remote::new(move || api::get(path.clone()).query("limit", 20).json::<ResourceList>())
             .live(&[Topic::KubernetesResources], |event| event.id == "resourcequotas");
-    let shown = move || {
+    move || {
         let list = quotas.get().filter(|list| !list.items.is_empty())?;
         let meters: Vec<_> = list
             .items
@@ -349,8 +349,7 @@ fn Quotas(kube: Kube) -> impl IntoView {
             })
             .collect();
         (!meters.is_empty()).then(|| view! { <Card title=words.quota>{meters}</Card> })
-    };
-    shown
+    }
 }
 
 /// `requests.cpu: 1/4, pods: 3/50`, as the column of a quota says it, in its parts.

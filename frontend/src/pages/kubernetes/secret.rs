@@ -78,7 +78,7 @@ pub(super) fn Data(secret: bool, detail: Signal<ObjectDetail>) -> impl IntoView 
                 view! {
                     <div class="row k8s-value">
                         <div class="grow">{face}</div>
-                        {secret.then(|| toggle)}
+                        {secret.then_some(toggle)}
                         <CopyButton text=copied />
                     </div>
                 }

@@ -118,7 +118,7 @@ pub(super) fn grouped(all: &[ResourceType], wanted: &str) -> Vec<(Group, Vec<Res
         wanted.is_empty()
             || of.kind.to_lowercase().contains(&wanted)
             || of.id.contains(&wanted)
-            || of.short_names.iter().any(|name| *name == wanted)
+            || of.short_names.contains(&wanted)
     };
     Group::ALL
         .into_iter()
