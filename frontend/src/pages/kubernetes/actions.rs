@@ -4,7 +4,7 @@ use drover_api::{ActionDone, ObjectAction, ResourceRow, ResourceType};
 use leptos::prelude::*;
 use serde_json::Value;
 
-use super::{Kube, list::change, split_type, types::may};
+use super::{Kube, forward::Forward, list::change, split_type, types::may};
 use crate::{
     api,
     components::*,
@@ -60,12 +60,13 @@ pub(super) struct Dialogs {
     pub drain: RwSignal<bool>,
     pub debug: RwSignal<bool>,
     pub delete: RwSignal<bool>,
+    pub forward: RwSignal<bool>,
 }
 
 impl Dialogs {
     pub(super) fn new() -> Self {
         let shut = || RwSignal::new(false);
-        Self { scale: shut(), drain: shut(), debug: shut(), delete: shut() }
+        Self { scale: shut(), drain: shut(), debug: shut(), delete: shut(), forward: shut() }
     }
 }
 
@@ -113,6 +114,10 @@ pub(super) fn of_object(
     let is = |pointer: &str| object.pointer(pointer).and_then(Value::as_bool).unwrap_or(false);
     let mut items = Vec::new();
     let id = target.type_id.as_str();
+    if matches!(id, "services" | "pods") {
+        let may = can("portforward") || can("port-forward") || can("exec");
+        items.push(opens(Glyph::Globe, words.forward, dialogs.forward).disabled_if(!may));
+    }
     if scales(id) {
         items.push(
             opens(Glyph::UpDown, words.scale, dialogs.scale).disabled_if(!(patch || can("scale"))),
@@ -250,11 +255,12 @@ pub(super) fn ObjectDialogs(
 ) -> impl IntoView {
     let words = kubernetes();
     let title = |text: &'static str| fill(text, &[("name", &target.name)]);
-    let (scale, drain, debug, delete) = (
+    let (scale, drain, debug, delete, forward) = (
         title(words.scale_title),
         title(words.drain_title),
         title(words.debug_title),
         title(words.delete_title),
+        title(words.forward_title),
     );
     let target = StoredValue::new(target);
     view! {
@@ -266,6 +272,9 @@ pub(super) fn ObjectDialogs(
         </Dialog>
         <Dialog open=dialogs.debug title=debug>
             <Debug kube=kube target=target.get_value() containers=containers(&object.get_untracked()) open=dialogs.debug done=done />
+        </Dialog>
+        <Dialog open=dialogs.forward title=forward>
+            <Forward kube=kube target=target.get_value() object=object.get_untracked() />
         </Dialog>
         <Dialog open=dialogs.delete title=delete>
             <Delete kube=kube target=target.get_value() open=dialogs.delete gone=gone />

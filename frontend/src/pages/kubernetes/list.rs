@@ -34,7 +34,7 @@ struct Narrowed {
     health: String,
     selector: String,
     owner: String,
-    /// A column's id and what its cells must be, as the API reads it: `~part`, `>5`, `!a`, `a,b`.
+    /// A column's id and what its cells must be, as the API reads it: `part`, `=a`, `>5`, `!a`.
     columns: Vec<(String, String)>,
     by: String,
     wide: bool,
@@ -81,7 +81,7 @@ impl Narrowed {
                 Some(key) => self.selector = format!("{key}={value}"),
                 None => {
                     self.columns.retain(|(id, _)| *id != by);
-                    self.columns.push((by, value.to_owned()));
+                    self.columns.push((by, format!("={value}")));
                 }
             },
         }
@@ -496,7 +496,7 @@ fn Tools(
         let mut chips: Vec<(String, String)> = now
             .columns
             .iter()
-            .map(|(id, text)| (id.clone(), format!("{}: {}", name_of(id), typed(text))))
+            .map(|(id, text)| (id.clone(), format!("{}: {text}", name_of(id))))
             .collect();
         if !now.owner.is_empty() {
             chips.push((String::new(), format!("{}: {}", words.owner, now.owner)));
@@ -540,20 +540,6 @@ fn Tools(
     .into_any()
 }
 
-/// What is typed as a filter, as the API reads it: a part of the text where nothing else is said.
-fn wanted(typed: &str) -> String {
-    let typed = typed.trim();
-    match typed.is_empty() || typed.starts_with(['<', '>', '!', '~', '=']) {
-        true => typed.trim_start_matches('=').to_owned(),
-        false => format!("~{typed}"),
-    }
-}
-
-/// The inverse of [`wanted`], for people.
-fn typed(wanted: &str) -> &str {
-    wanted.strip_prefix('~').unwrap_or(wanted)
-}
-
 /// Asks which text a column's cells must contain.
 #[component]
 fn FilterColumn(
@@ -566,9 +552,9 @@ fn FilterColumn(
     let before = narrowed.with_untracked(|now| {
         now.columns.iter().find(|(id, _)| *id == column).map(|(_, text)| text.clone())
     });
-    let text = RwSignal::new(before.map(|text| typed(&text).to_owned()).unwrap_or_default());
+    let text = RwSignal::new(before.unwrap_or_default());
     let submit = move |()| {
-        let wanted = wanted(&text.get_untracked());
+        let wanted = text.get_untracked().trim().to_owned();
         narrowed.update(|now| {
             now.columns.retain(|(id, _)| *id != column);
             if !wanted.is_empty() {
@@ -715,15 +701,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_typed_is_a_part_of_the_text() {
-        assert_eq!(wanted(" Run "), "~Run");
-        assert_eq!(wanted(">5"), ">5");
-        assert_eq!(wanted("=Running"), "Running");
-        assert_eq!(wanted(""), "");
-        assert_eq!(typed("~Run"), "Run");
-    }
-
-    #[test]
     fn a_group_narrows_the_list_to_it() {
         let enter = |by: &str, value: &str| {
             let mut now = Narrowed { by: by.into(), ..Default::default() };
@@ -735,6 +712,6 @@ mod tests {
         assert_eq!(enter("health", "failed").health, "failed");
         assert_eq!(enter("label:app", "web").selector, "app=web");
         assert_eq!(enter("label:app", "").selector, "!app");
-        assert_eq!(enter("status", "Running").columns, [("status".into(), "Running".into())]);
+        assert_eq!(enter("status", "Running").columns, [("status".into(), "=Running".into())]);
     }
 }

@@ -9,6 +9,7 @@ use super::{
     Kube,
     actions::{self, Dialogs, ObjectDialogs, Target, has_pods, rolls_out},
     facts::{Facts, pod_selector},
+    files::Files,
     logs::ObjectLogs,
     metrics::Metrics,
     picture::PictureTab,
@@ -204,7 +205,7 @@ fn pods_of(type_id: &str, namespace: String, name: String, object: Signal<Value>
     match type_id {
         "nodes" => Some(Which::OnNode(name)),
         "namespaces" => Some(Which::In(name)),
-        "cronjobs.batch" => Some(Which::Of(namespace, format!("CronJob/{name}"))),
+        "cronjobs.batch" => Some(Which::Of(namespace, format!("cronjobs.batch/{name}"))),
         other if has_pods(other) => {
             let selector = untrack(|| object.with(|object| pod_selector(other, object)));
             selector.map(|selector| Which::Selected(namespace, selector))
@@ -231,6 +232,7 @@ fn PodShell(kube: Kube, path: String, object: Signal<Value>) -> impl IntoView {
         return view! { <Notice>{t().error.forbidden}</Notice> }.into_any();
     }
     let many = options.len() > 1;
+    let pod = path.clone();
     view! {
         {many.then(|| view! {
             <div class="toolbar"><Select label=words.container value=container options=options /></div>
@@ -239,6 +241,7 @@ fn PodShell(kube: Kube, path: String, object: Signal<Value>) -> impl IntoView {
             let query = format!("&container={}", encode(&container.get()));
             view! { <Shell env=kube.env path=path.clone() query=query /> }
         }}
+        <Files path=pod container=container.into() />
     }
     .into_any()
 }

@@ -255,13 +255,13 @@ fn Warnings(kube: Kube) -> impl IntoView {
     let path = kube.env.api("kubernetes/resources/events");
     let events = Remote::new(move || {
         api::get(path.clone())
-            .query("type", "Warning")
+            .query("type", "=Warning")
             .query("sort", "-last_seen")
             .query("limit", 8)
             .json::<ResourceList>()
     })
     .live(&[Topic::KubernetesResources], |event| event.id == "events");
-    let all = format!("{}?columns=type:Warning", kube.list_page("events"));
+    let all = format!("{}?columns=type:%3DWarning", kube.list_page("events"));
     let shown = move |list: ResourceList| {
         if list.items.is_empty() {
             return view! {

@@ -11,7 +11,7 @@ use crate::{api, components::*, i18n::kubernetes, icons::Glyph, remote::Remote};
 pub(super) enum Which {
     /// Those that a label selector chooses in a namespace.
     Selected(String, String),
-    /// Those that belong to an object of a namespace, e.g. `CronJob/backup`.
+    /// Those that belong to an object of a namespace, e.g. `cronjobs.batch/backup`.
     Of(String, String),
     /// Those on a node.
     OnNode(String),
@@ -27,7 +27,7 @@ impl Which {
                 vec![pair("namespace", namespace), pair("selector", selector)]
             }
             Self::Of(namespace, owner) => vec![pair("namespace", namespace), pair("owner", owner)],
-            Self::OnNode(node) => vec![pair("node", node)],
+            Self::OnNode(node) => vec![pair("node", &format!("={node}"))],
             Self::In(namespace) => vec![pair("namespace", namespace)],
         }
     }
