@@ -1,1 +1,3 @@
 //! Kubernetes clusters: everything about them that needs neither the database nor the web server.
+
+pub mod manifest;
