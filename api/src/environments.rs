@@ -1,6 +1,6 @@
 //! Environments and their members.
 
-use crate::{Permission, Principal, Role, Timestamp};
+use crate::{ClusterShare, Permission, Principal, Role, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -27,17 +27,20 @@ pub enum ClusterKind {
     Cattle,
     /// Docker Swarm, over the environment's hosts.
     Swarm,
+    /// A Kubernetes cluster, or some of its namespaces.
+    Kubernetes,
 }
 
 impl ClusterKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Cattle, Self::Swarm];
+    pub const ALL: [Self; 3] = [Self::Cattle, Self::Swarm, Self::Kubernetes];
 
     /// The name on the wire and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cattle => "cattle",
             Self::Swarm => "swarm",
+            Self::Kubernetes => "kubernetes",
         }
     }
 
@@ -204,6 +207,9 @@ pub struct CreateEnvironment {
     /// Which control plane schedules its containers; it stays so.
     #[serde(default)]
     pub cluster_kind: ClusterKind,
+    /// For `kubernetes`: which cluster, and what of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<ClusterShare>,
 }
 
 /// `PATCH /v1/environments/{environment_id}`: what is absent stays.

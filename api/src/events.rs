@@ -36,6 +36,11 @@ pub enum Topic {
     SwarmService,
     /// Secrets, configs or networks of a swarm.
     SwarmResources,
+    /// A Kubernetes cluster, or what an environment has of it: `id` is the cluster's.
+    KubernetesCluster,
+    /// Objects in an environment's cluster: `id` is their type, e.g. `pods`. Told at most a few
+    /// times a second for each type.
+    KubernetesResources,
 }
 
 /// Something has changed. Tells what to fetch again; carries the new state of an operation or

@@ -210,6 +210,18 @@ pub struct ClusterAnswer {
 }
 
 /// `POST /v1/kubernetes/clusters/{cluster_id}/manifest`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct NewManifest {
+    /// For how many hours the address is good: 1 to 168; 24 when absent.
+    pub hours: Option<u32>,
+    /// The agent's image. When absent it is pulled from the Drover server itself, whose certificate
+    /// the nodes must trust.
+    pub image: Option<String>,
+}
+
+/// An address for `kubectl apply -f`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClusterManifest {
@@ -231,8 +243,6 @@ pub struct ClusterNamespace {
     pub environment: Option<String>,
     /// One of the cluster's own: `kube-system` and the like.
     pub system: bool,
-    /// How many pods are in it.
-    pub pods: u32,
 }
 
 /// `GET /v1/kubernetes/clusters/{cluster_id}/health`, and of an environment's cluster.

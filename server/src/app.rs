@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::{
     access::{self, Identities},
     agents, audit, auth, catalog,
-    clusters::{self, cattle::Cattle, swarm::Swarms},
+    clusters::{self, cattle::Cattle, kubernetes::Kubernetes, swarm::Swarms},
     config::Settings,
     docker_api, environments,
     error::{Error, Result},
@@ -74,6 +74,8 @@ pub struct AppState {
     pub cattle: Cattle,
     /// The swarms that environments stand on.
     pub swarms: Swarms,
+    /// The Kubernetes clusters.
+    pub kubernetes: Kubernetes,
     /// The hosts, and what is on them.
     pub hosts: Hosts,
     /// The tunnels of agents.
@@ -103,6 +105,7 @@ impl App {
             events,
             cattle: Cattle::default(),
             swarms: Swarms::default(),
+            kubernetes: Kubernetes::default(),
             hosts: Hosts::new(),
             providers: Providers::default(),
             projects: stacks::Projects::default(),
@@ -194,6 +197,7 @@ pub fn api_router() -> OpenApiRouter<App> {
         .merge(operations::router())
         .merge(stacks::router())
         .merge(clusters::swarm::router())
+        .merge(clusters::kubernetes::router())
         .merge(secrets::router())
         .merge(catalog::router())
         .merge(scim::router())
@@ -213,6 +217,7 @@ pub fn router(app: App) -> Router {
     api.merge(web::router())
         .merge(agents::web_router())
         .merge(docker_api::proxy_router())
+        .merge(clusters::kubernetes::web_router())
         .route_layer(middleware::from_fn_with_state(app.clone(), access::enforce))
         .fallback(|| async { Error::not_found("page") })
         .method_not_allowed_fallback(|| async {

@@ -67,6 +67,8 @@ pub struct Caller {
     /// The strongest role by environment, before the scope cuts it down: ask
     /// [`Caller::role_in`].
     pub(super) roles: Arc<HashMap<Uuid, Role>>,
+    /// The groups of identity providers that the user is in, by their principals' ids.
+    pub groups: Arc<[String]>,
     /// What the API key is limited to.
     pub scope: Scope,
     /// The API key, when one was used.
@@ -204,6 +206,7 @@ impl Identities {
             display_name: user.display_name.into(),
             global_role: user.global_role,
             roles: Arc::new(user.roles),
+            groups: user.groups.into(),
             scope,
             api_key_id,
             credential: credential.clone(),

@@ -13,6 +13,8 @@ pub(super) struct UserRow {
     pub display_name: String,
     pub global_role: GlobalRole,
     pub roles: HashMap<Uuid, Role>,
+    /// The ids of the groups of identity providers that the user is in.
+    pub groups: Vec<String>,
     /// When what came from an identity provider stops counting, the earliest.
     pub recheck_at: Option<OffsetDateTime>,
 }
@@ -79,8 +81,20 @@ pub(super) async fn active_user(db: &PgPool, id: Uuid, way: Way) -> sqlx::Result
         let strongest = roles.entry(row.environment_id).or_insert(role);
         *strongest = role.max(*strongest);
     }
+    let groups = sqlx::query_scalar!(
+        "SELECT p.id FROM user_principals u
+         JOIN principals p ON p.id = u.principal_id
+         JOIN live_identities l ON l.user_id = u.user_id AND l.provider_id = p.provider_id
+         WHERE u.user_id = $1 AND p.kind = 'group'
+             AND (u.source <> 'directory' OR l.directory_until > now())
+         ORDER BY p.id",
+        id
+    )
+    .fetch_all(db)
+    .await?;
     Ok(Some(UserRow {
         id,
+        groups,
         login: user.login,
         display_name: user.display_name,
         global_role: GlobalRole::parse(&user.global_role).unwrap_or(GlobalRole::User),

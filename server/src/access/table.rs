@@ -312,6 +312,25 @@ pub const RULES: &[Rule] = &[
     write("POST", "/v1/environments/{environment_id}/swarm/configs", In(Deploy), "swarm_config.create"),
     write("POST", "/v1/environments/{environment_id}/swarm/configs/{config_id}/rotate", In(Deploy), "swarm_config.rotate"),
     write("DELETE", "/v1/environments/{environment_id}/swarm/configs/{config_id}", In(Deploy), "swarm_config.remove"),
+    // Kubernetes clusters
+    read("/v1/kubernetes/clusters", Admin),
+    write("POST", "/v1/kubernetes/clusters", Admin, "kubernetes_cluster.import"),
+    ask("/v1/kubernetes/clusters/check", Admin),
+    read("/v1/kubernetes/clusters/{cluster_id}", Admin),
+    write("PATCH", "/v1/kubernetes/clusters/{cluster_id}", Admin, "kubernetes_cluster.update"),
+    write("DELETE", "/v1/kubernetes/clusters/{cluster_id}", Admin, "kubernetes_cluster.remove"),
+    read("/v1/kubernetes/clusters/{cluster_id}/namespaces", Admin),
+    write("POST", "/v1/kubernetes/clusters/{cluster_id}/manifest", Admin, "kubernetes_cluster.manifest"),
+    // Good once, by what is in the address.
+    read("/kubernetes/import/{token}", Public),
+    // The agent's image, as a registry gives it.
+    read("/v2/", Public),
+    read("/v2/drover/agent/manifests/{reference}", Public),
+    read("/v2/drover/agent/blobs/{digest}", Public),
+    read("/v1/environments/{environment_id}/kubernetes", In(View)),
+    write("PATCH", "/v1/environments/{environment_id}/kubernetes", In(ManageEnvironment), "kubernetes_environment.update"),
+    write("POST", "/v1/environments/{environment_id}/kubernetes/namespaces", In(ManageEnvironment), "kubernetes_namespace.create"),
+    write("DELETE", "/v1/environments/{environment_id}/kubernetes/namespaces/{namespace}", In(ManageEnvironment), "kubernetes_namespace.remove"),
     // the native Docker command line
     docker("GET", "/docker/hosts/{host_id}/{*path}"),
     docker("POST", "/docker/hosts/{host_id}/{*path}"),

@@ -2,6 +2,7 @@
 //! [`Orchestrator`] and never ask which one stands behind it: [`of`] alone knows.
 
 pub mod cattle;
+pub mod kubernetes;
 mod lead;
 pub mod swarm;
 mod work;
@@ -54,11 +55,13 @@ pub fn of(app: &App, kind: ClusterKind) -> Box<dyn Orchestrator + '_> {
     match kind {
         ClusterKind::Cattle => Box::new(cattle::Engine(app)),
         ClusterKind::Swarm => Box::new(swarm::Engine(app)),
+        ClusterKind::Kubernetes => Box::new(kubernetes::Engine(app)),
     }
 }
 
 /// Starts the engines' tasks.
 pub fn start(app: &App) {
     cattle::start(app);
+    kubernetes::start(app);
     swarm::start(app);
 }

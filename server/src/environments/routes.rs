@@ -8,8 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use drover_api::{
-    CreateEnvironment, Environment, EnvironmentPerson, EnvironmentState, FieldError, List, Member,
-    Operation, OperationKind, SetMember, Topic, UpdateEnvironment, UpdateScheduling,
+    ClusterKind, CreateEnvironment, Environment, EnvironmentPerson, EnvironmentState, FieldError,
+    List, Member, Operation, OperationKind, SetMember, Topic, UpdateEnvironment, UpdateScheduling,
 };
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -20,6 +20,7 @@ use crate::{
     access::{Caller, EnvironmentAccess},
     app::App,
     audit::Note,
+    clusters::kubernetes,
     error::{Error, Result, is_unique_violation},
     extract::{IfMatch, Json, ListQuery, Path, Query, SortKey, etag},
     operations::{self, NewOperation},
@@ -127,7 +128,19 @@ async fn create(
 ) -> Result<(StatusCode, HeaderMap, Json<Environment>)> {
     input.name = input.name.trim().to_owned();
     check(Some(&input.name), Some(&input.description), None)?;
-    let id = store::insert(&app.db, &input).await.map_err(name_taken)?;
+    let mut tx = app.db.begin().await?;
+    let id = store::insert(&mut tx, &input).await.map_err(name_taken)?;
+    match (input.cluster_kind, &input.kubernetes) {
+        (ClusterKind::Kubernetes, Some(share)) => kubernetes::claim(&mut tx, id, share).await?,
+        (ClusterKind::Kubernetes, None) => {
+            return Err(Error::invalid_field("kubernetes", "Say which cluster it stands on."));
+        }
+        (_, Some(_)) => {
+            return Err(Error::invalid_field("kubernetes", "Only for the cluster `kubernetes`."));
+        }
+        (_, None) => {}
+    }
+    tx.commit().await?;
     note.target(id, &input.name);
     app.access_changed(Topic::Environment, Some(id), id).await;
     let (headers, body) = answer(&app, &caller, id).await?;

@@ -72,7 +72,7 @@ async fn select(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Environment>>
         .collect())
 }
 
-pub(super) async fn insert(db: &PgPool, new: &CreateEnvironment) -> sqlx::Result<Uuid> {
+pub(super) async fn insert(tx: &mut PgConnection, new: &CreateEnvironment) -> sqlx::Result<Uuid> {
     sqlx::query_scalar!(
         "INSERT INTO environments (id, name, description, state, cluster_kind)
          VALUES ($1, $2::text::citext, $3, 'active', $4) RETURNING id",
@@ -81,7 +81,7 @@ pub(super) async fn insert(db: &PgPool, new: &CreateEnvironment) -> sqlx::Result
         new.description,
         new.cluster_kind.as_str()
     )
-    .fetch_one(db)
+    .fetch_one(tx)
     .await
 }
 

@@ -1,0 +1,89 @@
+//! Kubernetes clusters, and environments that stand on them.
+//!
+//! | part | what |
+//! | --- | --- |
+//! | [`store`] | the tables of clusters and of what environments have of them |
+//! | [`connection`] | one task a cluster: connects, notices when it goes and comes |
+//! | [`live`] | the clusters as they are, in memory |
+//! | [`access`] | how an administrator's kubeconfig becomes a connection |
+//! | [`caller`] | as whom a user is told to a cluster |
+//! | [`through_agent`], [`manifest`] | clusters whose agent dials in, and how it gets there |
+//! | [`keep`] | roles, bindings and namespaces that Drover keeps in a cluster |
+//! | [`routes`] | HTTP |
+//!
+//! What needs neither the database nor HTTP is in the crate `drover_kubernetes`.
+
+mod access;
+pub mod caller;
+mod connection;
+mod keep;
+mod live;
+mod manifest;
+mod routes;
+mod seen;
+mod share;
+mod store;
+mod through_agent;
+
+pub use live::{Kubernetes, Live};
+pub use manifest::web_router;
+pub use routes::router;
+pub use share::{claim, of_environment};
+pub use store::Share;
+
+use drover_api::FieldError;
+use drover_compose::{Diagnostic, Project};
+use drover_kubernetes::client::{Failure, FailureKind};
+use http::StatusCode;
+use uuid::Uuid;
+
+use super::{Observed, Orchestrator};
+use crate::{app::App, error::Error};
+
+/// A cluster as an orchestrator of stacks.
+pub(super) struct Engine<'a>(pub &'a App);
+
+impl Orchestrator for Engine<'_> {
+    fn wake(&self, _: Uuid, _: Uuid) {}
+
+    fn observe(&self, _: Uuid, _: Uuid) -> Observed {
+        let Self(_app) = self;
+        Observed::new()
+    }
+
+    fn check(&self, _: &Project) -> Vec<Diagnostic> {
+        Vec::new()
+    }
+
+    fn has_own_secrets(&self) -> bool {
+        false
+    }
+}
+
+/// Starts the tasks.
+pub fn start(app: &App) {
+    tokio::spawn(connection::supervise(app.clone()));
+}
+
+/// What a cluster refused or failed at, as the API tells it.
+fn failed(failure: Failure) -> Error {
+    let (kind, message) = (failure.kind(), failure.message().to_owned());
+    let status = match kind {
+        FailureKind::Away | FailureKind::Certificate | FailureKind::Unauthorized => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        FailureKind::Cluster => StatusCode::BAD_GATEWAY,
+        FailureKind::Forbidden => StatusCode::FORBIDDEN,
+        FailureKind::NotFound => StatusCode::NOT_FOUND,
+        FailureKind::Conflict | FailureKind::Expired => StatusCode::CONFLICT,
+        FailureKind::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+        FailureKind::Invalid | FailureKind::Webhook | FailureKind::AddressRefused => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        FailureKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        FailureKind::BadRequest => StatusCode::BAD_REQUEST,
+    };
+    let errors = failure.causes().iter().filter(|cause| !cause.field.is_empty());
+    let errors = errors.map(|cause| FieldError::new(&cause.field, &cause.message)).collect();
+    Error::new(status, kind.code(), message).with_errors(errors)
+}
