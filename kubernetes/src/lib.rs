@@ -2,9 +2,9 @@
 
 pub mod client;
 pub mod discovery;
-pub mod pod_security;
 pub mod facts;
 pub mod index;
+pub mod pod_security;
 pub mod provider;
 pub mod roles;
 pub mod target;
