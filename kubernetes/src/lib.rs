@@ -2,10 +2,10 @@
 
 pub mod client;
 pub mod discovery;
-pub mod pod_security;
 pub mod facts;
 pub mod index;
 pub mod manifest;
+pub mod pod_security;
 pub mod provider;
 pub mod render;
 pub mod roles;

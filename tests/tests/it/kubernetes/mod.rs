@@ -4,7 +4,9 @@
 mod agent;
 mod bad_days;
 mod clusters;
+mod proxy;
 
 use drover_api::{EnvironmentCluster, KubernetesCluster, Role};
 use drover_tests::{CLUSTER_LIMIT, Kubernetes, KubernetesSite, TestServer, eventually};
 use serde_json::{Value, json};
+use uuid::Uuid;
