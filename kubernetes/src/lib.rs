@@ -2,7 +2,11 @@
 
 pub mod client;
 pub mod discovery;
+pub mod pod_security;
 pub mod facts;
 pub mod index;
+pub mod manifest;
 pub mod provider;
+pub mod render;
 pub mod roles;
+pub mod target;

@@ -151,11 +151,9 @@ fn writes_cluster(role: Role, kind: &Kind) -> bool {
 
 /// What goes with the right to write pods and workloads.
 const SUBRESOURCES: &[(&str, &[&str], &[&str])] = &[
-    (
-        "",
-        &["pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "services/proxy"],
-        &["get", "create"],
-    ),
+    ("", &["pods/attach", "pods/exec", "pods/portforward"], &["get", "create"]),
+    // The methods by which an application is spoken to.
+    ("", &["pods/proxy", "services/proxy"], &["get", "create", "update", "patch", "delete"]),
     ("", &["pods/eviction"], &["create"]),
     ("", &["pods/ephemeralcontainers", "pods/resize"], &["get", "patch", "update"]),
     ("", &["replicationcontrollers/scale"], &["get", "patch", "update"]),

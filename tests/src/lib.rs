@@ -17,6 +17,7 @@ mod fake_github;
 mod front;
 mod git_server;
 mod hostile_openid;
+mod kubernetes;
 mod lan;
 mod openid_provider;
 mod proxy;
@@ -43,11 +44,14 @@ pub use fake_github::{
 pub use front::{HttpProxy, TlsFront};
 pub use git_server::{GIT_USER, GitServer};
 pub use hostile_openid::{HostileOpenid, Plan, Signer};
+pub use kubernetes::{
+    CLUSTER_LIMIT, Kubernetes, KubernetesEnvironment, KubernetesSite, kubectl,
+};
 pub use lan::{HostProcess, Lan, LanHost, other_clock};
 pub use openid_provider::{OpenidPerson, OpenidProvider, OpenidSettings};
 pub use proxy::Proxy;
 pub use samba::Samba;
-pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, run};
+pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, drover, run};
 pub use shell::Shell;
 pub use site::{LanAgent, Site};
 pub use slapd::{LDAP_SERVICE, LDAP_SUFFIX, Slapd, group_dn, group_ldif, user_dn, user_ldif};

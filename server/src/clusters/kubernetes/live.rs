@@ -9,7 +9,7 @@ use std::{
 use drover_api::{ClusterSource, ClusterState};
 use drover_kubernetes::client::Cluster;
 use time::OffsetDateTime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::{
@@ -44,7 +44,7 @@ pub struct Live {
     pub cluster: Cluster,
     row: RwLock<Arc<ClusterRow>>,
     status: RwLock<Arc<Status>>,
-    shares: RwLock<Arc<[Share]>>,
+    shares: watch::Sender<Arc<[Share]>>,
     /// Why the roles in it are not as they should be.
     kept: RwLock<Option<String>>,
     /// When its agent last told as whom it speaks to it.
@@ -71,7 +71,7 @@ impl Live {
             cluster,
             row: RwLock::new(Arc::new(row)),
             status: RwLock::new(Arc::new(status)),
-            shares: RwLock::new(Arc::new([])),
+            shares: watch::Sender::new(Arc::new([])),
             kept: RwLock::new(None),
             account_at: Mutex::new(None),
             ask: Notify::new(),
@@ -107,19 +107,30 @@ impl Live {
         *self.kept.write().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
+    /// Its name here.
+    pub fn name(&self) -> String {
+        self.row().name.clone()
+    }
+
     /// What environments have of it.
     pub fn shares(&self) -> Arc<[Share]> {
-        self.shares.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shares.borrow().clone()
+    }
+
+    /// The same, with the word that it changed.
+    pub fn watch_shares(&self) -> watch::Receiver<Arc<[Share]>> {
+        self.shares.subscribe()
     }
 
     /// True when that has changed.
     pub(super) fn set_shares(&self, shares: Vec<Share>) -> bool {
-        let mut known = self.shares.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = **known != *shares;
-        if changed {
-            *known = shares.into();
-        }
-        changed
+        self.shares.send_if_modified(|known| {
+            let changed = **known != *shares;
+            if changed {
+                *known = shares.into();
+            }
+            changed
+        })
     }
 
     pub(super) fn set_status(&self, status: Status) {

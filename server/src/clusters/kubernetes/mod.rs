@@ -66,7 +66,7 @@ pub fn start(app: &App) {
 }
 
 /// What a cluster refused or failed at, as the API tells it.
-fn failed(failure: Failure) -> Error {
+pub(crate) fn failed(failure: Failure) -> Error {
     let (kind, message) = (failure.kind(), failure.message().to_owned());
     let status = match kind {
         FailureKind::Away | FailureKind::Certificate | FailureKind::Unauthorized => {
