@@ -22,6 +22,7 @@ mod host_events;
 mod host_form;
 mod host_resources;
 mod hosts;
+mod in_cluster;
 mod install;
 mod kubernetes;
 mod members;

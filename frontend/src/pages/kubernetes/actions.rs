@@ -1,6 +1,6 @@
 //! What can be done with an object, by its kind.
 
-use drover_api::{ActionDone, ObjectAction, ResourceRow, ResourceType};
+use drover_api::{ActionDone, ObjectAction, Permission, ResourceRow, ResourceType};
 use leptos::prelude::*;
 use serde_json::Value;
 
@@ -115,7 +115,7 @@ pub(super) fn of_object(
     let mut items = Vec::new();
     let id = target.type_id.as_str();
     if matches!(id, "services" | "pods") {
-        let may = can("portforward") || can("port-forward") || can("exec");
+        let may = kube.env.may(Permission::Deploy);
         items.push(opens(Glyph::Globe, words.forward, dialogs.forward).disabled_if(!may));
     }
     if scales(id) {
@@ -140,11 +140,10 @@ pub(super) fn of_object(
             items.push(opens(Glyph::Drain, words.drain, dialogs.drain).disabled_if(!patch));
         }
         "pods" => {
-            items
-                .push(opens(Glyph::Terminal, words.debug, dialogs.debug).disabled_if(!can("exec")));
-            items.push(
-                act(Glyph::Drain, words.evict, ObjectAction::Evict).disabled_if(!can("delete")),
-            );
+            let debug = opens(Glyph::Terminal, words.debug, dialogs.debug);
+            items.push(debug.disabled_if(!can("debug")));
+            let evict = act(Glyph::Drain, words.evict, ObjectAction::Evict);
+            items.push(evict.disabled_if(!can("evict")));
         }
         _ => {}
     }
