@@ -2,5 +2,7 @@
 
 pub mod client;
 pub mod discovery;
+pub mod facts;
+pub mod index;
 pub mod provider;
 pub mod roles;
