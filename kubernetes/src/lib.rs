@@ -4,5 +4,6 @@ pub mod client;
 pub mod discovery;
 pub mod facts;
 pub mod index;
+pub mod manifest;
 pub mod provider;
 pub mod roles;
