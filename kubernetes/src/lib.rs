@@ -2,8 +2,13 @@
 
 pub mod client;
 pub mod discovery;
+pub mod drain;
 pub mod facts;
 pub mod index;
 pub mod manifest;
+pub mod objects;
+pub mod pod_security;
 pub mod provider;
 pub mod roles;
+pub mod rollout;
+pub mod schema;

@@ -8,6 +8,10 @@
 //! | [`access`] | how an administrator's kubeconfig becomes a connection |
 //! | [`caller`] | as whom a user is told to a cluster |
 //! | [`keep`] | roles, bindings and namespaces that Drover keeps in a cluster |
+//! | [`telling`] | tells browsers which objects have changed |
+//! | [`drain`] | the operations that empty nodes |
+//! | [`metrics`] | samples of what nodes and pods use |
+//! | [`schemas`] | what objects of a type may look like |
 //! | [`routes`] | HTTP |
 //!
 //! What needs neither the database nor HTTP is in the crate `drover_kubernetes`.
@@ -15,12 +19,17 @@
 mod access;
 pub mod caller;
 mod connection;
+mod drain;
 mod keep;
 mod live;
+mod metrics;
 mod routes;
+mod schemas;
 mod seen;
 mod share;
+mod shown;
 mod store;
+mod telling;
 
 pub use live::{Kubernetes, Live};
 pub use routes::router;
@@ -59,6 +68,7 @@ impl Orchestrator for Engine<'_> {
 /// Starts the tasks.
 pub fn start(app: &App) {
     tokio::spawn(connection::supervise(app.clone()));
+    tokio::spawn(drain::watch(app.clone()));
 }
 
 /// What a cluster refused or failed at, as the API tells it.
