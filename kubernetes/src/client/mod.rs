@@ -11,5 +11,6 @@ mod tls;
 pub use access::{Access, Basic, ClientCertificate, Credentials, ServerAddress};
 pub use call::{Answer, content};
 pub use connect::{Body, Cluster, Identity, Impersonation, RequestBody, empty, full};
+pub(crate) use connect::{get_request, read_body};
 pub use dial::{Dial, Reach, RefusedAddress, Stream, TcpDialer};
 pub use error::{Cause, Failure, FailureKind, Result};

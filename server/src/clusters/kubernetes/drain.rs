@@ -184,7 +184,12 @@ async fn step(app: &App, operation: &Operation) -> Result<()> {
 }
 
 async fn fail(app: &App, operation: &Operation, code: &str, message: &str) -> Result<()> {
-    let error = OperationError { code: code.to_owned(), message: message.to_owned() };
+    let error = OperationError {
+        code: code.to_owned(),
+        message: message.to_owned(),
+        service: None,
+        host: None,
+    };
     operations::finish(app, operation.id, Some(error)).await?;
     Ok(())
 }
