@@ -11,6 +11,9 @@
 //! | [`telling`] | tells browsers which objects have changed |
 //! | [`drain`] | the operations that empty nodes |
 //! | [`metrics`] | samples of what nodes and pods use |
+//! | [`pod_logs`] | logs of pods, merged |
+//! | [`shell`] | commands in pods |
+//! | [`shown`] | what the index knows, as the API shows it |
 //! | [`schemas`] | what objects of a type may look like |
 //! | [`routes`] | HTTP |
 //!
@@ -23,10 +26,12 @@ mod drain;
 mod keep;
 mod live;
 mod metrics;
+mod pod_logs;
 mod routes;
 mod schemas;
 mod seen;
 mod share;
+mod shell;
 mod shown;
 mod store;
 mod telling;

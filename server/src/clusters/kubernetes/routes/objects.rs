@@ -1,7 +1,6 @@
 //! Single objects: read live, as the user who asks.
 
 use axum::{
-    extract::Query as RawQuery,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -216,7 +215,7 @@ pub(super) struct SchemaQuery {
 pub(super) async fn schema(
     target: Target,
     Path((_environment, kind)): Path<(Uuid, String)>,
-    RawQuery(query): RawQuery<SchemaQuery>,
+    Query(query): Query<SchemaQuery>,
 ) -> Result<Response> {
     let kind = target.kind(&kind)?;
     let version = query.version.as_deref().unwrap_or(&kind.version);
