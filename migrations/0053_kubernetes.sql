@@ -10,13 +10,17 @@ CREATE TABLE kubernetes_clusters (
     -- Encrypted JSON: where and as whom to connect (drover_kubernetes::client::Access).
     access bytea,
     allow_private_address boolean NOT NULL DEFAULT false,
-    -- SHA-256 of the token in the manifest that an agent comes with, until it has come.
+    -- SHA-256 of the token in the manifest's address.
     manifest_token bytea UNIQUE,
     manifest_expires_at timestamptz,
+    -- The image of the agent, where it is not the server's own.
+    manifest_image text,
     -- When the manifest was fetched: it is given out once.
     manifest_fetched_at timestamptz,
-    -- The public key that its agent has shown (Ed25519); other agents are refused from then on.
+    -- Its agent's public key (Ed25519): the manifest brings the other half into the cluster.
     agent_key bytea UNIQUE,
+    agent_version text,
+    agent_address text,
     -- What was last seen, for the time that it is away: api::KubernetesCluster's facts.
     seen jsonb,
     last_contact timestamptz,
@@ -24,6 +28,10 @@ CREATE TABLE kubernetes_clusters (
     version bigint NOT NULL DEFAULT 1,
     CHECK ((source = 'kubeconfig') = (access IS NOT NULL AND server IS NOT NULL))
 );
+
+-- Agents are on hosts and in clusters.
+ALTER TABLE tunnels DROP CONSTRAINT tunnels_host_id_fkey;
+ALTER TABLE tunnels RENAME COLUMN host_id TO agent_id;
 
 ALTER TABLE environments DROP CONSTRAINT environments_cluster_kind_check;
 ALTER TABLE environments

@@ -34,6 +34,7 @@
 //! | `GET …/kubernetes/logs`, `…/logs/ws` `?type=&namespace=&name=` | of all pods of a workload |
 //! | `GET …/kubernetes/metrics` | [`ClusterMetrics`] |
 //! | `POST …/kubernetes/kubeconfig` [`NewKubeconfig`] | a kubeconfig with an API key of the caller's |
+//! | `POST …/kubernetes/port-forwards` [`NewPortForward`] | [`PortForward`] |
 //!
 //! Lists take `q`, `sort`, `cursor`, `limit`, `namespace`, `selector` (a label selector), `health`
 //! (states, with commas between), `owner`, and a column's id with the text that its cells must
@@ -217,6 +218,18 @@ pub struct ClusterAnswer {
 }
 
 /// `POST /v1/kubernetes/clusters/{cluster_id}/manifest`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct NewManifest {
+    /// For how many hours the address is good: 1 to 168; 24 when absent.
+    pub hours: Option<u32>,
+    /// The agent's image. When absent it is pulled from the Drover server itself, whose certificate
+    /// the nodes must trust.
+    pub image: Option<String>,
+}
+
+/// An address for `kubectl apply -f`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClusterManifest {
@@ -894,4 +907,47 @@ pub struct NewKubeconfig {
     /// For how many days the key is good; 30 when absent, at most 365.
     #[serde(default)]
     pub days: Option<u32>,
+}
+
+/// `POST …/kubernetes/port-forwards`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewPortForward {
+    /// Of what.
+    pub kind: PortForwardKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The port's number, or its name.
+    pub port: String,
+    /// The application speaks HTTPS on it; HTTP when absent.
+    #[serde(default)]
+    pub https: bool,
+    /// For how many minutes the address is good; 480 when absent, at most 1440.
+    #[serde(default)]
+    pub minutes: Option<u32>,
+}
+
+/// What has a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum PortForwardKind {
+    /// A Service.
+    Service,
+    /// A Pod.
+    Pod,
+}
+
+/// An address in the browser for a port in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PortForward {
+    /// The address. Whoever has it reaches the application: it is a secret.
+    pub url: String,
+    /// Until when it is good. It ends earlier with the session, the API key or the role that it
+    /// was made with.
+    pub expires_at: Timestamp,
 }

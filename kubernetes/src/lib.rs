@@ -14,3 +14,4 @@ pub mod provider;
 pub mod roles;
 pub mod rollout;
 pub mod schema;
+pub mod target;

@@ -496,7 +496,9 @@ mod tests {
             "hostProcess (pod must not set securityContext.windowsOptions.hostProcess=true)",
         );
         refused(
-            container(json!({ "lifecycle": { "preStop": { "tcpSocket": { "host": "10.0.0.1" } } } })),
+            container(
+                json!({ "lifecycle": { "preStop": { "tcpSocket": { "host": "10.0.0.1" } } } }),
+            ),
             "probe or lifecycle host (container \"a\" uses probe or lifecycle host \"10.0.0.1\")",
         );
     }

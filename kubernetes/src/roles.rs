@@ -173,11 +173,9 @@ pub fn verbs(role: Role, whole_cluster: bool, kind: &Kind) -> &'static [&'static
 
 /// What goes with the right to write pods and workloads.
 const SUBRESOURCES: &[(&str, &[&str], &[&str])] = &[
-    (
-        "",
-        &["pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "services/proxy"],
-        &["get", "create"],
-    ),
+    ("", &["pods/attach", "pods/exec", "pods/portforward"], &["get", "create"]),
+    // The methods by which an application is spoken to.
+    ("", &["pods/proxy", "services/proxy"], &["get", "create", "update", "patch", "delete"]),
     ("", &["pods/eviction"], &["create"]),
     ("", &["pods/ephemeralcontainers", "pods/resize"], &["get", "patch", "update"]),
     ("", &["replicationcontrollers/scale"], &["get", "patch", "update"]),

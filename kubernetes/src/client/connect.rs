@@ -260,6 +260,23 @@ impl Cluster {
         self.send(request, identity, PASSED_ON_LIMIT).await
     }
 
+    /// The same for what leads to an application in the cluster: its cookies pass.
+    ///
+    /// # Errors
+    /// As [`Cluster::raw`].
+    pub async fn to_application(
+        &self,
+        mut request: Request<RequestBody>,
+        identity: Identity<'_>,
+    ) -> Result<Response<Body>> {
+        let cookies = request.headers_mut().remove(COOKIE);
+        strip(request.headers_mut());
+        if let Some(cookies) = cookies {
+            request.headers_mut().insert(COOKIE, cookies);
+        }
+        self.send(request, identity, PASSED_ON_LIMIT).await
+    }
+
     /// Asks for something; an answer with an error status becomes a [`Failure`].
     ///
     /// # Errors

@@ -40,17 +40,17 @@ pub async fn keep_connected(agent: Arc<Agent>) {
         let pause = match ended {
             Ended::Broken(error) => {
                 tracing::warn!(%error, "not connected to the server; trying again");
-                agent.stand.set(Connection::Away { why: error.to_string() }, &agent.socket);
+                agent.stand.set(Connection::Away { why: error.to_string() });
                 pause_after(tries)
             }
             Ended::Refused(Refusal::TryAgain, why) => {
                 tracing::warn!(why, "the server cannot take this agent now; trying again");
-                agent.stand.set(Connection::Away { why }, &agent.socket);
+                agent.stand.set(Connection::Away { why });
                 pause_after(tries.max(2))
             }
             Ended::Refused(code, why) => {
                 tracing::error!(?code, why, "the server refuses this agent");
-                agent.stand.set(Connection::Refused { why }, &agent.socket);
+                agent.stand.set(Connection::Refused { why });
                 REFUSED_PAUSE.mul_f64(0.75 + rand::random::<f64>() / 2.0)
             }
         };
@@ -77,7 +77,7 @@ async fn once(agent: &Arc<Agent>) -> Ended {
         Err(error) => return Ended::Broken(error),
     };
     tracing::info!(%host, "connected to the server");
-    agent.stand.set(Connection::Connected, &agent.socket);
+    agent.stand.set(Connection::Connected);
     let serving = agent.clone();
     let (_mux, driver) = Mux::new(Bytestream::new(socket, false), true, move |stream| {
         tokio::spawn(serve::stream(serving.clone(), stream));

@@ -1,5 +1,5 @@
-//! `drover agent`: runs on a host, dials out to the server, and carries the host's Docker API back
-//! through that connection.
+//! `drover agent`: runs on a host or in a cluster, dials out to the server, and carries the Docker or
+//! Kubernetes API back through that connection.
 //!
 //! | part | what |
 //! | --- | --- |
@@ -8,6 +8,7 @@
 //! | `register` | becomes a host, once |
 //! | [`connect`] | dials, greets, dials again |
 //! | `serve` | the streams that the server opens |
+//! | `in_cluster` | the API server of the cluster that it is in, and its account there |
 //! | `usage` | what the machine uses |
 //! | `upgrade` | becomes a newer version |
 //! | [`status`] | `drover agent status` |
@@ -15,6 +16,7 @@
 //! It holds nothing that matters: containers are Docker's, and go on whatever happens to it.
 
 pub mod connect;
+mod in_cluster;
 mod options;
 mod register;
 mod serve;
@@ -26,6 +28,7 @@ mod usage;
 use std::{io, path::PathBuf, sync::Arc};
 
 pub use connect::keep_connected;
+pub use in_cluster::InCluster;
 pub use options::{Options, STATE_DIR};
 use ring::signature::Ed25519KeyPair;
 use uuid::Uuid;
@@ -33,18 +36,26 @@ use uuid::Uuid;
 use crate::{agents::version, tunnel::dial::ServerDialer};
 use state::{Identity, Stand};
 
+/// What an agent gives its server the way to.
+pub enum Serves {
+    /// The Docker Engine at this socket.
+    Docker(PathBuf),
+    /// The cluster that it runs in.
+    Kubernetes(InCluster),
+}
+
 /// An agent that knows who it is.
 pub struct Agent {
     /// The server's address.
     pub server: String,
     /// Dials it.
     pub dialer: ServerDialer,
-    /// The host that it is.
+    /// The host or cluster that it is.
     pub host_id: Uuid,
     /// Proves it.
     pub key: Ed25519KeyPair,
-    /// The Docker Engine's socket.
-    pub socket: PathBuf,
+    /// What it gives its server the way to.
+    pub serves: Serves,
     /// Names this process.
     pub process: Uuid,
     /// This build's version.
@@ -73,7 +84,7 @@ impl Agent {
             server,
             host_id: identity.host_id,
             key: identity.key()?,
-            socket: options.docker_socket.clone(),
+            serves: options.serves()?,
             process: Uuid::new_v4(),
             version: options.pretend_version.clone().unwrap_or_else(|| version::VERSION.into()),
             protocols: options
@@ -81,7 +92,7 @@ impl Agent {
                 .map_or((version::OLDEST_PROTOCOL, version::PROTOCOL), |only| (only, only)),
             hostname: hostname(),
             disk: options.state_dir.clone(),
-            stand: Stand::in_folder(&options.state_dir, identity),
+            stand: Stand::in_folder(&options.state_dir, identity, options.docker_socket()),
             options: Some(options.clone()),
         })
     }

@@ -5,6 +5,7 @@ use std::{io, path::PathBuf};
 use clap::Args;
 use secrecy::SecretString;
 
+use super::{InCluster, Serves, in_cluster};
 use crate::tunnel::dial::{ServerDialer, Trust, parse_fingerprint, proxy_of_environment};
 
 /// Where the agent keeps who it is.
@@ -46,6 +47,19 @@ pub struct Options {
     #[arg(long, env = "DROVER_AGENT_DOCKER_SOCKET", default_value = "/var/run/docker.sock")]
     pub docker_socket: PathBuf,
 
+    /// Give the server the way to the Kubernetes cluster that this pod is in, and not to Docker.
+    #[arg(long, env = "DROVER_AGENT_KUBERNETES")]
+    pub kubernetes: bool,
+
+    /// Where the pod's service account is mounted.
+    #[arg(long, hide = true, default_value = in_cluster::ACCOUNT)]
+    pub service_account_dir: PathBuf,
+
+    /// A file that says who the agent is, instead of the one in the state folder. The manifest of a
+    /// cluster brings it.
+    #[arg(long, env = "DROVER_AGENT_IDENTITY_FILE")]
+    pub identity_file: Option<PathBuf>,
+
     /// Where the agent keeps who it is.
     #[arg(long, env = "DROVER_AGENT_STATE_DIR", default_value = STATE_DIR)]
     pub state_dir: PathBuf,
@@ -64,6 +78,22 @@ pub struct Options {
 }
 
 impl Options {
+    /// What the agent gives its server the way to.
+    ///
+    /// # Errors
+    /// In words, when there is no such thing here.
+    pub fn serves(&self) -> io::Result<Serves> {
+        Ok(match self.kubernetes {
+            true => Serves::Kubernetes(InCluster::of_process(&self.service_account_dir)?),
+            false => Serves::Docker(self.docker_socket.clone()),
+        })
+    }
+
+    /// The Docker Engine's socket, of an agent on a host.
+    pub fn docker_socket(&self) -> Option<PathBuf> {
+        (!self.kubernetes).then(|| self.docker_socket.clone())
+    }
+
     /// The way to the server.
     ///
     /// # Errors

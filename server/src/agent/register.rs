@@ -17,6 +17,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Who the agent is; registers it when it is nobody yet.
 pub(super) async fn ensure(options: &Options) -> io::Result<Identity> {
+    if let Some(file) = &options.identity_file {
+        return Identity::read(file);
+    }
     if let Some(known) = Identity::load(&options.state_dir)? {
         return Ok(known);
     }

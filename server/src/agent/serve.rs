@@ -1,6 +1,6 @@
 //! The streams that the server opens.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Agent, upgrade, usage};
+use super::{Agent, Serves, upgrade, usage};
 use crate::tunnel::{
     Target,
     mux::{MuxStream, answer, join, read_request},
@@ -36,10 +36,39 @@ pub(super) async fn stream(agent: Arc<Agent>, mut stream: MuxStream) {
 async fn serve(agent: &Arc<Agent>, target: &Target, mut stream: MuxStream) -> io::Result<()> {
     match target {
         Target::Docker => {
-            let opened = within(UnixStream::connect(&agent.socket))
+            let Serves::Docker(socket) = &agent.serves else { return refuse(stream).await };
+            let opened = within(UnixStream::connect(socket))
                 .await
-                .map_err(|error| io::Error::new(error.kind(), engine_failure(agent, &error)));
+                .map_err(|error| io::Error::new(error.kind(), engine_failure(socket, &error)));
             relay(stream, opened).await
+        }
+        Target::Kubernetes => {
+            let Serves::Kubernetes(cluster) = &agent.serves else { return refuse(stream).await };
+            let opened = within(cluster.connect()).await.map_err(|error| {
+                let why = format!(
+                    "The agent is connected, but cannot reach the API server of its cluster at {}: {error}.",
+                    cluster.address()
+                );
+                io::Error::new(error.kind(), why)
+            });
+            relay(stream, opened).await
+        }
+        Target::KubernetesAccount => {
+            let Serves::Kubernetes(cluster) = &agent.serves else { return refuse(stream).await };
+            match cluster.account().await {
+                Ok(account) => {
+                    answer(&mut stream, &Ok(())).await?;
+                    stream.write_all(&serde_json::to_vec(&account)?).await?;
+                    stream.shutdown().await
+                }
+                Err(error) => answer(&mut stream, &Err(error)).await,
+            }
+        }
+        // Health checks of containers: a cluster makes its own.
+        Target::Tcp { .. } | Target::Usage | Target::Upgrade { .. }
+            if matches!(agent.serves, Serves::Kubernetes(_)) =>
+        {
+            refuse(stream).await
         }
         Target::Tcp { address } => {
             let opened = within(TcpStream::connect(address)).await.map_err(|error| {
@@ -65,6 +94,11 @@ async fn serve(agent: &Arc<Agent>, target: &Target, mut stream: MuxStream) -> io
     }
 }
 
+async fn refuse(mut stream: MuxStream) -> io::Result<()> {
+    let why = io::Error::new(io::ErrorKind::Unsupported, "This agent has nothing of the kind.");
+    answer(&mut stream, &Err(why)).await
+}
+
 async fn relay<T>(mut stream: MuxStream, opened: io::Result<T>) -> io::Result<()>
 where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin,
@@ -82,8 +116,8 @@ async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(CONNECT, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-fn engine_failure(agent: &Agent, error: &io::Error) -> String {
-    let socket = agent.socket.display();
+fn engine_failure(socket: &Path, error: &io::Error) -> String {
+    let socket = socket.display();
     match error.kind() {
         io::ErrorKind::NotFound => format!(
             "The agent is connected, but there is no Docker socket at {socket} on the machine. Is Docker installed and running?"

@@ -54,6 +54,27 @@ impl Identity {
         load(&folder.join(IDENTITY))
     }
 
+    /// What a file says.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be read, or is not as expected.
+    pub fn read(file: &Path) -> io::Result<Self> {
+        load(file)?.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("there is no {}", file.display()))
+        })
+    }
+
+    /// Of a cluster's agent.
+    pub fn of_cluster(server: &str, id: Uuid, name: &str, key: &NewKey) -> Self {
+        Self {
+            server: server.to_owned(),
+            host_id: id,
+            name: name.to_owned(),
+            environment: String::new(),
+            key: key.key.clone(),
+        }
+    }
+
     /// Keeps it.
     ///
     /// # Errors
@@ -139,7 +160,7 @@ pub struct Status {
     pub host: String,
     /// Its environment.
     pub environment: String,
-    /// The Docker Engine's socket.
+    /// The Docker Engine's socket; none of an agent in a cluster.
     pub docker_socket: Option<PathBuf>,
     /// How the connection stands.
     pub connection: Connection,
@@ -179,16 +200,16 @@ pub struct Stand {
 
 impl Stand {
     /// In the agent's folder.
-    pub fn in_folder(folder: &Path, identity: &Identity) -> Self {
-        Self::new(Some(folder.join(STATUS)), identity)
+    pub fn in_folder(folder: &Path, identity: &Identity, docker: Option<PathBuf>) -> Self {
+        Self::new(Some(folder.join(STATUS)), identity, docker)
     }
 
     /// Nowhere.
     pub fn nowhere(identity: &Identity) -> Self {
-        Self::new(None, identity)
+        Self::new(None, identity, None)
     }
 
-    fn new(path: Option<PathBuf>, identity: &Identity) -> Self {
+    fn new(path: Option<PathBuf>, identity: &Identity, docker_socket: Option<PathBuf>) -> Self {
         let pid = std::process::id();
         let now = Status {
             pid,
@@ -197,7 +218,7 @@ impl Stand {
             server: identity.server.clone(),
             host: identity.name.clone(),
             environment: identity.environment.clone(),
-            docker_socket: None,
+            docker_socket,
             connection: Connection::Connecting,
             since: OffsetDateTime::now_utc(),
         };
@@ -205,14 +226,13 @@ impl Stand {
     }
 
     /// It stands so now.
-    pub fn set(&self, connection: Connection, socket: &Path) {
+    pub fn set(&self, connection: Connection) {
         let status = {
             let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-            if now.connection == connection && now.docker_socket.is_some() {
+            if now.connection == connection {
                 return;
             }
             now.connection = connection;
-            now.docker_socket = Some(socket.to_owned());
             now.since = OffsetDateTime::now_utc();
             now.clone()
         };
@@ -227,11 +247,7 @@ impl Stand {
 
     /// The agent ends.
     pub fn ended(&self) {
-        let socket = {
-            let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-            now.docker_socket.clone()
-        };
-        self.set(Connection::Stopped, &socket.unwrap_or_default());
+        self.set(Connection::Stopped);
     }
 }
 

@@ -27,7 +27,8 @@ const LONGEST_WORD: usize = 64;
 /// Who has come in.
 struct Admitted {
     host_id: Uuid,
-    environment_id: Uuid,
+    /// None of a cluster's.
+    environment_id: Option<Uuid>,
     process: Uuid,
     version: String,
 }
@@ -99,10 +100,14 @@ async fn judge(
         }
         store::too_old(&app.db, host, &hello.version, &address.to_string()).await.map_err(later)?;
         tell(app, known.environment_id, host, "refused").await;
-        let why = format!(
-            "This agent ({}) is too old for the server ({VERSION}). Run the install command of *Add host* again: it keeps the host and its containers.",
-            hello.version
-        );
+        let what = match known.environment_id {
+            Some(_) => {
+                "Run the install command of *Add host* again: it keeps the host and its containers."
+            }
+            None => "Apply a new manifest of the cluster.",
+        };
+        let why =
+            format!("This agent ({}) is too old for the server ({VERSION}). {what}", hello.version);
         return Err((Refusal::TooOld, why));
     }
     if known.process.is_some_and(|process| process != hello.process)
@@ -113,7 +118,9 @@ async fn judge(
             address: address.to_string(),
             hostname: hello.hostname.clone(),
         };
-        store::set_clone(&app.db, host, Some(&clone)).await.map_err(later)?;
+        if known.environment_id.is_some() {
+            store::set_clone(&app.db, host, Some(&clone)).await.map_err(later)?;
+        }
         tell(app, known.environment_id, host, "refused").await;
         let why = format!(
             "Another machine is connected as the host {}, with the same key: was this one cloned from it? Remove the agent's state folder here and register this machine with a token of its own.",
@@ -139,7 +146,11 @@ async fn hold(app: &App, address: IpAddr, who: Admitted, socket: Socket) -> sqlx
     let tunnel = Tunnel { id, process: who.process, mux, driver: driver.abort_handle() };
     let listed = async {
         app.tunnels.opened(host, tunnel).await?;
-        store::connected(&app.db, host, &who.version, &address.to_string()).await?;
+        let address = address.to_string();
+        if environment.is_none() {
+            return store::cluster_connected(&app.db, host, &who.version, &address).await;
+        }
+        store::connected(&app.db, host, &who.version, &address).await?;
         store::note_return(&app.db, host, &who.version).await
     };
     if let Err(error) = listed.await {
@@ -160,13 +171,17 @@ async fn hold(app: &App, address: IpAddr, who: Admitted, socket: Socket) -> sqlx
     Ok(())
 }
 
-/// Tells every replica, and browsers, that a host's tunnel is not as it was.
-pub(super) async fn tell(app: &App, environment: Uuid, host: Uuid, tunnel: &str) {
+/// Tells every replica, and browsers, that the tunnel of a host, or of a cluster, which is in no
+/// environment, is not as it was.
+pub(super) async fn tell(app: &App, environment: Option<Uuid>, agent: Uuid, tunnel: &str) {
     app.events
         .publish(Event {
-            topic: Topic::Host,
-            environment_id: Some(environment),
-            id: host.to_string(),
+            topic: match environment {
+                Some(_) => Topic::Host,
+                None => Topic::KubernetesCluster,
+            },
+            environment_id: environment,
+            id: agent.to_string(),
             host_id: None,
             change: Change::Updated,
             object: Some(serde_json::json!({
@@ -186,14 +201,14 @@ pub(super) async fn follow(app: App) {
             Ok(told) => told,
             Err(RecvError::Lagged(_)) => {
                 app.hosts.try_again(None);
+                app.kubernetes.try_all_again();
                 continue;
             }
             Err(RecvError::Closed) => return,
         };
         let event = &told.event;
-        let Some(object) = event.object.as_ref().filter(|_| event.topic == Topic::Host) else {
-            continue;
-        };
+        let of_agents = matches!(event.topic, Topic::Host | Topic::KubernetesCluster);
+        let Some(object) = event.object.as_ref().filter(|_| of_agents) else { continue };
         let (Some(tunnel), Ok(host)) = (object["tunnel"].as_str(), event.id.parse()) else {
             continue;
         };
@@ -202,7 +217,10 @@ pub(super) async fn follow(app: App) {
             if object["replica"] != serde_json::json!(app.events.replica()) {
                 app.tunnels.cut(host);
             }
-            app.hosts.try_again(Some(host));
+            match event.topic {
+                Topic::Host => app.hosts.try_again(Some(host)),
+                _ => app.kubernetes.try_again(host),
+            }
         }
     }
 }

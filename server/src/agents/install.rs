@@ -189,7 +189,7 @@ async fn image() -> Result<Response> {
     Ok(response)
 }
 
-fn pack() -> io::Result<std::fs::File> {
+pub(super) fn pack() -> io::Result<std::fs::File> {
     let mut archive = tar::Builder::new(tempfile::tempfile()?);
     let add = |archive: &mut tar::Builder<std::fs::File>, from: &FilePath, to: &str, mode| {
         let mut file = std::fs::File::open(from)?;

@@ -14,14 +14,19 @@
 mod connect;
 pub mod handshake;
 mod install;
+mod registry;
 mod routes;
 mod store;
 mod upgrade;
 pub mod version;
 
-pub use install::router as web_router;
 pub use routes::{router, spawn};
 pub use store::AgentRow;
 
 /// What every registration token begins with, so that scanners and people recognise one.
 pub const TOKEN_PREFIX: &str = "drvreg_";
+
+/// The routes that are files, and no API.
+pub fn web_router() -> axum::Router<crate::app::App> {
+    install::router().merge(registry::router())
+}

@@ -27,9 +27,9 @@ pub struct AgentRow {
 
 /// What a tunnel is checked against.
 pub struct Known {
-    /// The host's environment.
-    pub environment_id: Uuid,
-    /// The host's name.
+    /// The host's environment; none of a cluster.
+    pub environment_id: Option<Uuid>,
+    /// The name of the host or cluster.
     pub name: String,
     /// The agent's key.
     pub public_key: Vec<u8>,
@@ -37,16 +37,20 @@ pub struct Known {
     pub process: Option<Uuid>,
 }
 
-/// What is known of the agent of a host.
-pub async fn known(db: &PgPool, host: Uuid) -> sqlx::Result<Option<Known>> {
+/// What is known of the agent of a host or cluster.
+pub async fn known(db: &PgPool, id: Uuid) -> sqlx::Result<Option<Known>> {
     sqlx::query_as!(
         Known,
-        r#"SELECT h.environment_id, h.name::text AS "name!", a.public_key,
-               t.process AS "process?"
+        r#"SELECT h.environment_id AS "environment_id?", h.name::text AS "name!",
+               a.public_key AS "public_key!", t.process AS "process?"
            FROM agents a JOIN hosts h ON h.id = a.host_id
-               LEFT JOIN tunnels t ON t.host_id = a.host_id
-           WHERE a.host_id = $1"#,
-        host
+               LEFT JOIN tunnels t ON t.agent_id = a.host_id
+           WHERE a.host_id = $1
+           UNION ALL
+           SELECT NULL, c.name::text, c.agent_key, t.process
+           FROM kubernetes_clusters c LEFT JOIN tunnels t ON t.agent_id = c.id
+           WHERE c.id = $1 AND c.agent_key IS NOT NULL"#,
+        id
     )
     .fetch_optional(db)
     .await
@@ -60,6 +64,24 @@ pub async fn connected(db: &PgPool, host: Uuid, version: &str, address: &str) ->
              upgrade = CASE WHEN upgrade ->> 'version' = $2 THEN NULL ELSE upgrade END
          WHERE host_id = $1",
         host,
+        version,
+        address
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The agent of a cluster has connected.
+pub async fn cluster_connected(
+    db: &PgPool,
+    cluster: Uuid,
+    version: &str,
+    address: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE kubernetes_clusters SET agent_version = $2, agent_address = $3 WHERE id = $1",
+        cluster,
         version,
         address
     )
@@ -323,7 +345,7 @@ pub async fn insert(
 pub async fn outdated(db: &PgPool, version: &str) -> sqlx::Result<Vec<(Uuid, Uuid, String)>> {
     let rows = sqlx::query!(
         "SELECT h.environment_id, h.id, a.version FROM agents a
-             JOIN hosts h ON h.id = a.host_id JOIN tunnels t ON t.host_id = h.id
+             JOIN hosts h ON h.id = a.host_id JOIN tunnels t ON t.agent_id = h.id
          WHERE a.version <> $1
              AND (a.upgrade IS NULL OR a.upgrade ->> 'version' <> $1)",
         version

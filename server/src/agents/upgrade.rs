@@ -43,7 +43,7 @@ pub(super) async fn start(app: &App, environment: Uuid, host: Uuid) -> Result<()
         error: None,
     };
     store::set_upgrade(&app.db, host, &upgrade).await?;
-    tell(app, environment, host, "upgrade").await;
+    tell(app, Some(environment), host, "upgrade").await;
     let app = app.clone();
     tokio::spawn(async move {
         let failed = timeout(LIMIT, follow(stream))
@@ -54,7 +54,7 @@ pub(super) async fn start(app: &App, environment: Uuid, host: Uuid) -> Result<()
         tracing::warn!(host_id = %host, %error, "an agent's upgrade has failed");
         upgrade.error = Some(error);
         match store::set_upgrade(&app.db, host, &upgrade).await {
-            Ok(()) => tell(&app, environment, host, "upgrade").await,
+            Ok(()) => tell(&app, Some(environment), host, "upgrade").await,
             Err(error) => tracing::warn!(%error, "cannot keep an agent's failed upgrade"),
         }
     });

@@ -84,7 +84,7 @@ async fn select(
                a.upgrade AS "agent_upgrade?: Json<AgentUpgrade>",
                a.clone AS "agent_clone?: Json<AgentClone>"
            FROM hosts h LEFT JOIN agents a ON a.host_id = h.id
-               LEFT JOIN tunnels t ON t.host_id = h.id
+               LEFT JOIN tunnels t ON t.agent_id = h.id
            WHERE ($1::uuid IS NULL OR h.environment_id = $1) AND ($2::uuid IS NULL OR h.id = $2)
            ORDER BY h.id"#,
         environment_id,

@@ -22,7 +22,7 @@ mod way;
 pub mod websocket;
 
 pub use mux::Mux;
-pub use target::{ContainersUsage, Measured, Request, Target};
+pub use target::{ContainersUsage, KubernetesAccount, Measured, Request, Target};
 pub use way::{Duplex, Stream, Tunnel, Tunnels, Way};
 
 use axum::{extract::State, response::Response};

@@ -13,31 +13,31 @@ pub struct End {
     pub process: Uuid,
 }
 
-/// Where a host's tunnel ends, if it has one.
-pub async fn end_of(db: &PgPool, host: Uuid) -> sqlx::Result<Option<End>> {
+/// Where the tunnel of a host or cluster ends, if it has one.
+pub async fn end_of(db: &PgPool, agent: Uuid) -> sqlx::Result<Option<End>> {
     sqlx::query_as!(
         End,
         "SELECT r.id AS replica, r.address, t.process
-         FROM tunnels t JOIN replicas r ON r.id = t.replica_id WHERE t.host_id = $1",
-        host
+         FROM tunnels t JOIN replicas r ON r.id = t.replica_id WHERE t.agent_id = $1",
+        agent
     )
     .fetch_optional(db)
     .await
 }
 
-/// The newest tunnel of a host is this one.
+/// The newest tunnel of a host or cluster is this one.
 pub async fn claim(
     db: &PgPool,
-    host: Uuid,
+    agent: Uuid,
     replica: Uuid,
     id: Uuid,
     process: Uuid,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO tunnels (host_id, replica_id, id, process) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (host_id) DO UPDATE SET replica_id = excluded.replica_id,
+        "INSERT INTO tunnels (agent_id, replica_id, id, process) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (agent_id) DO UPDATE SET replica_id = excluded.replica_id,
              id = excluded.id, process = excluded.process, opened_at = now()",
-        host,
+        agent,
         replica,
         id,
         process
@@ -47,7 +47,7 @@ pub async fn claim(
     Ok(())
 }
 
-/// A tunnel has ended, unless the host has a newer one.
+/// A tunnel has ended, unless there is a newer one.
 pub async fn release(db: &PgPool, id: Uuid) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM tunnels WHERE id = $1", id).execute(db).await?;
     Ok(())

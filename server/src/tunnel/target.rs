@@ -36,6 +36,10 @@ pub enum Target {
     },
     /// The agent's measurements: a line of JSON ([`Measured`]) every few seconds.
     Usage,
+    /// The API server of the Kubernetes cluster that the agent is in: bytes, TLS and all.
+    Kubernetes,
+    /// A line of JSON ([`KubernetesAccount`]): as whom the agent may speak to it.
+    KubernetesAccount,
     /// Nowhere: the answer alone tells that the agent is there.
     Ping,
     /// A newer agent, which the agent fetches from its server and becomes. Lines of text tell what
@@ -62,4 +66,14 @@ pub struct ContainersUsage {
     pub cpu: f64,
     /// Without page cache that can be dropped, bytes.
     pub memory: u64,
+}
+
+/// The service account that an agent has in its cluster. Its token is renewed by the cluster every
+/// hour or so.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct KubernetesAccount {
+    /// The authority that has signed the API server's certificate, PEM.
+    pub ca_pem: String,
+    /// The token.
+    pub token: String,
 }

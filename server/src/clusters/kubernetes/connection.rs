@@ -1,9 +1,13 @@
 //! Connections: every replica of the server keeps one to every cluster, notices when it goes and
 //! comes, and remembers what it saw.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
 
-use drover_api::{Change, ClusterState, Topic};
+use drover_api::{Change, ClusterSource, ClusterState, Topic};
 use drover_kubernetes::{
     client::{Cluster, Failure, FailureKind, Identity},
     provider,
@@ -23,6 +27,7 @@ use super::{
     metrics,
     store::{self, ClusterRow},
     telling,
+    through_agent::{self, Tunnelled},
 };
 use crate::{app::App, error::Result, events};
 
@@ -84,7 +89,7 @@ async fn look(app: &App, tasks: &mut HashMap<Uuid, AbortOnDropHandle<()>>) -> Re
                 live
             }
             None => {
-                let Some(cluster) = connect(app, &row)? else { continue };
+                let cluster = connect(app, &row)?;
                 let live = Arc::new(Live::new(row, cluster));
                 app.kubernetes.put(live.clone());
                 let work = work(app.clone(), live.clone());
@@ -99,10 +104,15 @@ async fn look(app: &App, tasks: &mut HashMap<Uuid, AbortOnDropHandle<()>>) -> Re
     Ok(())
 }
 
-/// The way to a cluster; none before its agent has come.
-fn connect(app: &App, row: &ClusterRow) -> Result<Option<Cluster>> {
-    let Some(access) = access::open(app, row)? else { return Ok(None) };
-    access::connect(&access, row.allow_private_address).map(Some)
+/// The way to a cluster.
+fn connect(app: &App, row: &ClusterRow) -> Result<Cluster> {
+    match access::open(app, row)? {
+        Some(access) => access::connect(&access, row.allow_private_address),
+        None => {
+            let dial = Tunnelled(app.tunnels.way(row.id));
+            Cluster::new(&through_agent::nobody(), Arc::new(dial)).map_err(super::failed)
+        }
+    }
 }
 
 /// Takes a row that has changed: another address, other credentials.
@@ -133,7 +143,7 @@ async fn work(app: App, live: Arc<Live>) {
 async fn watch(app: &App, live: &Live) {
     loop {
         let before = live.status();
-        let asked = timeout(ANSWER, live.cluster.get_json("/version", Identity::Drover)).await;
+        let asked = timeout(ANSWER, ask(app, live, before.state)).await;
         let answer: std::result::Result<Version, Failure> = asked.unwrap_or_else(|_| {
             Err(Failure::away("The cluster did not answer within 10 seconds."))
         });
@@ -172,6 +182,27 @@ async fn watch(app: &App, live: &Live) {
     }
 }
 
+async fn ask(
+    app: &App,
+    live: &Live,
+    before: ClusterState,
+) -> std::result::Result<Version, Failure> {
+    if live.row().source == ClusterSource::Agent {
+        let told = *live.account_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = told.is_some_and(|at| at.elapsed() < through_agent::FRESH);
+        if !fresh || before != ClusterState::Active {
+            let way = app.tunnels.way(live.id);
+            let access = through_agent::account(&way)
+                .await
+                .map_err(|error| Failure::away(error.to_string()))?;
+            live.cluster.replace(&access, Arc::new(Tunnelled(way)))?;
+            let mut told = live.account_at.lock().unwrap_or_else(PoisonError::into_inner);
+            *told = Some(Instant::now());
+        }
+    }
+    live.cluster.get_json("/version", Identity::Drover).await
+}
+
 /// Tells browsers that a cluster stands otherwise than before.
 fn tell(app: &App, live: &Live) {
     let event = |environment| {
@@ -199,6 +230,7 @@ fn status(live: &Live, before: &Status, answer: std::result::Result<Version, Fai
         Err(failure) => Status {
             state: match failure.kind() {
                 FailureKind::Unauthorized | FailureKind::Forbidden => ClusterState::Unauthorized,
+                _ if before.state == ClusterState::Waiting => ClusterState::Waiting,
                 _ => ClusterState::Away,
             },
             reason: Some(failure.message().to_owned()),

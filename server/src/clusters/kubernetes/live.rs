@@ -2,17 +2,18 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Instant,
 };
 
-use drover_api::ClusterState;
+use drover_api::{ClusterSource, ClusterState};
 use drover_kubernetes::{
     client::Cluster,
     discovery::Discovery,
     index::{Index, Options},
 };
 use time::OffsetDateTime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::{
@@ -55,9 +56,11 @@ pub struct Live {
     pub schemas: Schemas,
     row: RwLock<Arc<ClusterRow>>,
     status: RwLock<Arc<Status>>,
-    shares: RwLock<Arc<[Share]>>,
+    shares: watch::Sender<Arc<[Share]>>,
     /// Why the roles in it are not as they should be.
     kept: RwLock<Option<String>>,
+    /// When its agent last told as whom it speaks to it.
+    pub(super) account_at: Mutex<Option<Instant>>,
     /// It may be there again, or otherwise: ask now.
     pub(super) ask: Notify,
     /// What Drover keeps in it may have to change.
@@ -67,7 +70,10 @@ pub struct Live {
 impl Live {
     pub(super) fn new(row: ClusterRow, cluster: Cluster) -> Self {
         let status = Status {
-            state: ClusterState::Connecting,
+            state: match row.source {
+                ClusterSource::Agent if row.last_contact.is_none() => ClusterState::Waiting,
+                _ => ClusterState::Connecting,
+            },
             reason: None,
             last_contact: row.last_contact,
             seen: row.seen.clone().unwrap_or_default(),
@@ -80,8 +86,9 @@ impl Live {
             cluster,
             row: RwLock::new(Arc::new(row)),
             status: RwLock::new(Arc::new(status)),
-            shares: RwLock::new(Arc::new([])),
+            shares: watch::Sender::new(Arc::new([])),
             kept: RwLock::new(None),
+            account_at: Mutex::new(None),
             ask: Notify::new(),
             keep: Notify::new(),
         }
@@ -97,38 +104,48 @@ impl Live {
     }
 
     /// How it stands.
-    pub fn status(&self) -> Arc<Status> {
-        let status = self.status.read().unwrap_or_else(PoisonError::into_inner).clone();
+    pub fn status(&self) -> Status {
+        let known = self.status.read().unwrap_or_else(PoisonError::into_inner).clone();
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match kept {
-            Some(why) if status.state == ClusterState::Active => Arc::new(Status {
-                state: ClusterState::Degraded,
-                reason: Some(format!(
-                    "Drover cannot keep the roles of its environments there: {why}"
-                )),
-                ..Status::clone(&status)
-            }),
-            _ => status,
+        let mut status = Status::clone(&known);
+        // Whatever it was that was answered last.
+        status.last_contact = self.cluster.last_contact().or(status.last_contact);
+        if let (Some(why), ClusterState::Active) = (kept, status.state) {
+            status.state = ClusterState::Degraded;
+            status.reason =
+                Some(format!("Drover cannot keep the roles of its environments there: {why}"));
         }
+        status
     }
 
     pub(super) fn set_kept(&self, problem: Option<String>) {
         *self.kept.write().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
+    /// Its name here.
+    pub fn name(&self) -> String {
+        self.row().name.clone()
+    }
+
     /// What environments have of it.
     pub fn shares(&self) -> Arc<[Share]> {
-        self.shares.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shares.borrow().clone()
+    }
+
+    /// The same, with the word that it changed.
+    pub fn watch_shares(&self) -> watch::Receiver<Arc<[Share]>> {
+        self.shares.subscribe()
     }
 
     /// True when that has changed.
     pub(super) fn set_shares(&self, shares: Vec<Share>) -> bool {
-        let mut known = self.shares.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = **known != *shares;
-        if changed {
-            *known = shares.into();
-        }
-        changed
+        self.shares.send_if_modified(|known| {
+            let changed = **known != *shares;
+            if changed {
+                *known = shares.into();
+            }
+            changed
+        })
     }
 
     pub(super) fn set_status(&self, status: Status) {
@@ -181,6 +198,17 @@ impl Kubernetes {
             let share = shares.iter().find(|share| share.environment_id == environment)?;
             Some((live.clone(), share.clone()))
         })
+    /// A cluster's agent has connected.
+    pub fn try_again(&self, id: Uuid) {
+        if let Some(live) = self.live(id) {
+            live.ask.notify_one();
+        }
+    }
+
+    /// Agents may have connected.
+    pub fn try_all_again(&self) {
+        let all = self.clusters.read().unwrap_or_else(PoisonError::into_inner);
+        all.values().for_each(|live| live.ask.notify_one());
     }
 
     pub(super) fn put(&self, live: Arc<Live>) {

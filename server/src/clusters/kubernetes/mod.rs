@@ -7,6 +7,7 @@
 //! | [`live`] | the clusters as they are, in memory |
 //! | [`access`] | how an administrator's kubeconfig becomes a connection |
 //! | [`caller`] | as whom a user is told to a cluster |
+//! | [`through_agent`], [`manifest`] | clusters whose agent dials in, and how it gets there |
 //! | [`keep`] | roles, bindings and namespaces that Drover keeps in a cluster |
 //! | [`telling`] | tells browsers which objects have changed |
 //! | [`drain`] | the operations that empty nodes |
@@ -25,6 +26,7 @@ mod connection;
 mod drain;
 mod keep;
 mod live;
+mod manifest;
 mod metrics;
 mod pod_logs;
 mod routes;
@@ -35,8 +37,10 @@ mod shell;
 mod shown;
 mod store;
 mod telling;
+mod through_agent;
 
 pub use live::{Kubernetes, Live};
+pub use manifest::web_router;
 pub use routes::router;
 pub use share::{claim, of_environment};
 pub use store::Share;
@@ -77,7 +81,7 @@ pub fn start(app: &App) {
 }
 
 /// What a cluster refused or failed at, as the API tells it.
-fn failed(failure: Failure) -> Error {
+pub(crate) fn failed(failure: Failure) -> Error {
     let (kind, message) = (failure.kind(), failure.message().to_owned());
     let status = match kind {
         FailureKind::Away | FailureKind::Certificate | FailureKind::Unauthorized => {

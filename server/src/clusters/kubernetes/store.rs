@@ -311,3 +311,44 @@ pub async fn release(db: &PgPool, environment: Uuid, namespace: &str) -> sqlx::R
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// An address of a manifest: takes the place of an earlier one.
+pub async fn set_manifest(
+    db: &PgPool,
+    id: Uuid,
+    hash: &[u8],
+    expires_at: OffsetDateTime,
+    image: Option<&str>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE kubernetes_clusters SET manifest_token = $2, manifest_expires_at = $3,
+             manifest_image = $4, manifest_fetched_at = NULL
+         WHERE id = $1",
+        id,
+        hash,
+        expires_at,
+        image
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Takes a manifest, once, for an agent with this key; answers the cluster's id and name, and the
+/// agent's image.
+pub async fn take_manifest(
+    db: &PgPool,
+    hash: &[u8],
+    public_key: &[u8],
+) -> sqlx::Result<Option<(Uuid, String, Option<String>)>> {
+    let row = sqlx::query!(
+        r#"UPDATE kubernetes_clusters SET manifest_fetched_at = now(), agent_key = $2
+           WHERE manifest_token = $1 AND manifest_fetched_at IS NULL AND manifest_expires_at > now()
+           RETURNING id, name::text AS "name!", manifest_image"#,
+        hash,
+        public_key
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (row.id, row.name, row.manifest_image)))
+}

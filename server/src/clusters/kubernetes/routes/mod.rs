@@ -17,6 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) use target::Target;
 
+use super::manifest;
 use crate::app::App;
 
 /// The routes of this domain.
@@ -28,6 +29,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(clusters::namespaces))
         .routes(routes!(health::of_cluster))
         .routes(routes!(health::of_environment))
+        .routes(routes!(manifest::create))
         .routes(routes!(environment::get, environment::update))
         .routes(routes!(environment::create_namespace))
         .routes(routes!(environment::remove_namespace))

@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use drover_api::{Container, Host, HostState, List, RegisterAgent, RegisteredAgent};
 use drover_server::{
     agent::{
-        Agent, keep_connected,
+        Agent, Serves, keep_connected,
         state::{Identity, NewKey, Stand},
     },
     agents::{handshake, version},
@@ -120,7 +120,7 @@ async fn agent(
         dialer: ServerDialer::new(server, &Trust::default(), None).unwrap(),
         host_id,
         key: identity.key().unwrap(),
-        socket,
+        serves: Serves::Docker(socket),
         process: Uuid::new_v4(),
         version: version::VERSION.into(),
         protocols: (version::OLDEST_PROTOCOL, version::PROTOCOL),
