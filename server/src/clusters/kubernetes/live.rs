@@ -7,12 +7,18 @@ use std::{
 };
 
 use drover_api::{ClusterSource, ClusterState};
-use drover_kubernetes::client::Cluster;
+use drover_kubernetes::{
+    client::Cluster,
+    discovery::Discovery,
+    index::{Index, Options},
+};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::{
+    metrics::Metrics,
+    schemas::Schemas,
     seen::Seen,
     store::{ClusterRow, Share},
 };
@@ -42,6 +48,12 @@ pub struct Live {
     pub id: Uuid,
     /// Its API.
     pub cluster: Cluster,
+    /// All that is in it, as far as somebody looks.
+    pub index: Index,
+    /// What its nodes and pods use, as measured.
+    pub metrics: Metrics,
+    /// The schemas of its types.
+    pub schemas: Schemas,
     row: RwLock<Arc<ClusterRow>>,
     status: RwLock<Arc<Status>>,
     shares: watch::Sender<Arc<[Share]>>,
@@ -68,6 +80,9 @@ impl Live {
         };
         Self {
             id: row.id,
+            index: Index::start(cluster.clone(), Options::default()),
+            metrics: Metrics::default(),
+            schemas: Schemas::default(),
             cluster,
             row: RwLock::new(Arc::new(row)),
             status: RwLock::new(Arc::new(status)),
@@ -137,6 +152,19 @@ impl Live {
         *self.status.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
     }
 
+    /// The types that it has, as last told.
+    ///
+    /// # Errors
+    /// 503 before it has told them once.
+    pub fn discovery(&self) -> Result<Arc<Discovery>> {
+        if let Some(known) = self.index.discovery() {
+            return Ok(known);
+        }
+        self.connected()?;
+        let why = "The cluster has not told its resource types yet. Try again in a moment.";
+        Err(Error::unavailable("cluster_unreachable", why))
+    }
+
     /// Its API, unless it is known not to answer.
     ///
     /// # Errors
@@ -162,6 +190,14 @@ impl Kubernetes {
         self.clusters.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
+    /// The cluster that an environment stands on, and what the environment has of it.
+    pub fn of_environment(&self, environment: Uuid) -> Option<(Arc<Live>, Share)> {
+        let clusters = self.clusters.read().unwrap_or_else(PoisonError::into_inner);
+        clusters.values().find_map(|live| {
+            let shares = live.shares();
+            let share = shares.iter().find(|share| share.environment_id == environment)?;
+            Some((live.clone(), share.clone()))
+        })
     /// A cluster's agent has connected.
     pub fn try_again(&self, id: Uuid) {
         if let Some(live) = self.live(id) {

@@ -9,6 +9,13 @@
 //! | [`caller`] | as whom a user is told to a cluster |
 //! | [`through_agent`], [`manifest`] | clusters whose agent dials in, and how it gets there |
 //! | [`keep`] | roles, bindings and namespaces that Drover keeps in a cluster |
+//! | [`telling`] | tells browsers which objects have changed |
+//! | [`drain`] | the operations that empty nodes |
+//! | [`metrics`] | samples of what nodes and pods use |
+//! | [`pod_logs`] | logs of pods, merged |
+//! | [`shell`] | commands in pods |
+//! | [`shown`] | what the index knows, as the API shows it |
+//! | [`schemas`] | what objects of a type may look like |
 //! | [`routes`] | HTTP |
 //!
 //! What needs neither the database nor HTTP is in the crate `drover_kubernetes`.
@@ -16,13 +23,20 @@
 mod access;
 pub mod caller;
 mod connection;
+mod drain;
 mod keep;
 mod live;
 mod manifest;
+mod metrics;
+mod pod_logs;
 mod routes;
+mod schemas;
 mod seen;
 mod share;
+mod shell;
+mod shown;
 mod store;
+mod telling;
 mod through_agent;
 
 pub use live::{Kubernetes, Live};
@@ -63,6 +77,7 @@ impl Orchestrator for Engine<'_> {
 /// Starts the tasks.
 pub fn start(app: &App) {
     tokio::spawn(connection::supervise(app.clone()));
+    tokio::spawn(drain::watch(app.clone()));
 }
 
 /// What a cluster refused or failed at, as the API tells it.
