@@ -4,3 +4,4 @@ pub mod client;
 pub mod discovery;
 pub mod facts;
 pub mod index;
+pub mod picture;
