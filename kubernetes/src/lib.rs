@@ -8,3 +8,4 @@ pub mod manifest;
 pub mod provider;
 pub mod render;
 pub mod roles;
+pub mod rollout;

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::{
+    engine::Stacks,
     seen::Seen,
     store::{ClusterRow, Share},
 };
@@ -24,6 +25,8 @@ pub struct Kubernetes {
     clusters: RwLock<HashMap<Uuid, Arc<Live>>>,
     /// The list of clusters has changed, or what environments have of them.
     pub(super) changed: Notify,
+    /// The engine of stacks.
+    pub(super) stacks: Stacks,
 }
 
 /// How a cluster stands.
