@@ -34,7 +34,8 @@ use crate::{
     events::{self, Bus},
     extract,
     hosts::{self, Hosts},
-    openapi, operations,
+    kubernetes_api, openapi, operations,
+    passing::IsNotRaw,
     providers::{self, Providers},
     scim,
     secrets::{self, Cipher, CipherError},
@@ -202,6 +203,7 @@ pub fn api_router() -> OpenApiRouter<App> {
         .merge(catalog::router())
         .merge(scim::router())
         .merge(docker_api::router())
+        .merge(kubernetes_api::router())
 }
 
 /// The whole service.
@@ -217,6 +219,7 @@ pub fn router(app: App) -> Router {
     api.merge(web::router())
         .merge(agents::web_router())
         .merge(docker_api::proxy_router())
+        .merge(kubernetes_api::proxy_router())
         .merge(clusters::kubernetes::web_router())
         .route_layer(middleware::from_fn_with_state(app.clone(), access::enforce))
         .fallback(|| async { Error::not_found("page") })
@@ -233,10 +236,7 @@ pub fn router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
         .layer(middleware::from_fn(name_request))
         // Outside of what rewrites bodies.
-        .layer(
-            CompressionLayer::new()
-                .compress_when(DefaultPredicate::new().and(docker_api::IsNotRaw)),
-        )
+        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(IsNotRaw)))
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(NewRequestId))
@@ -259,9 +259,14 @@ fn span(request: &Request) -> tracing::Span {
     tracing::info_span!(
         "request",
         method = %request.method(),
-        path = request.uri().path(),
+        path = logged_path(request.uri().path()),
         request_id = id.unwrap_or_default(),
     )
+}
+
+/// An address that lets somebody in is a secret itself.
+fn logged_path(path: &str) -> &str {
+    if path.starts_with("/k8s/forward/") { "/k8s/forward/…" } else { path }
 }
 
 /// Puts the request's id into problems, and ignores ids that clients send: they could not be

@@ -27,7 +27,7 @@ pub const ADMIN: &str = "ada";
 pub const PASSWORD: &str = "correct horse battery";
 
 /// The program.
-pub(crate) fn drover() -> PathBuf {
+pub fn drover() -> PathBuf {
     std::env::var_os("DROVER_BIN").map(PathBuf::from).unwrap_or_else(|| {
         // target/debug/deps/it-… → target/debug/drover
         let test = std::env::current_exe().unwrap();

@@ -3,15 +3,22 @@
 //! and drops the object.
 
 mod input;
+mod network;
+mod node;
+mod other;
+mod pod;
 pub mod quantity;
+mod storage;
+mod workload;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use input::Meta;
+use input::{Object, Skipped};
 
-use crate::index::{Label, Owner, Pool, Selector};
+use crate::index::{Label, Pool, Selector};
 
 /// How an object fares. In this order: what needs somebody first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -343,4 +350,117 @@ const WHOLE: [&str; 18] = [
 /// Whether Drover reads more of this type's objects than their metadata.
 pub fn reads_whole(resource: &str) -> bool {
     WHOLE.contains(&resource)
+}
+
+/// Reads an object of a type (`plural.group`). `now` is seconds since the Unix epoch.
+///
+/// # Errors
+/// When the text is no object.
+pub(crate) fn read<'a>(
+    resource: &str,
+    text: &'a str,
+    now: i64,
+    pool: &mut Pool,
+) -> serde_json::Result<(Meta<'a>, Reading)> {
+    let (meta, mut reading) = match resource {
+        "pods" => pod::read(text, now, pool)?,
+        "deployments.apps" => workload::read_deployment(text, pool)?,
+        "replicasets.apps" | "replicationcontrollers" => workload::read_replica_set(text, pool)?,
+        "statefulsets.apps" => workload::read_stateful_set(text, pool)?,
+        "daemonsets.apps" => workload::read_daemon_set(text, pool)?,
+        "jobs.batch" => workload::read_job(text, pool)?,
+        "cronjobs.batch" => workload::read_cron_job(text, pool)?,
+        "horizontalpodautoscalers.autoscaling" => workload::read_autoscaler(text, pool)?,
+        "nodes" => node::read(text, pool)?,
+        "services" => network::read_service(text, pool)?,
+        "ingresses.networking.k8s.io" => network::read_ingress(text, pool)?,
+        "httproutes.gateway.networking.k8s.io" => network::read_http_route(text, pool)?,
+        "persistentvolumeclaims" => storage::read_claim(text, pool)?,
+        "persistentvolumes" => storage::read_volume(text, pool)?,
+        "events" => other::read_event(text, pool)?,
+        "namespaces" => other::read_namespace(text)?,
+        "customresourcedefinitions.apiextensions.k8s.io" => other::read_definition(text)?,
+        _ => {
+            let object: Object<'a, Skipped, Skipped> = serde_json::from_str(text)?;
+            (object.metadata, Reading { facts: Facts::None, verdict: Verdict::healthy() })
+        }
+    };
+    if meta.deletion_timestamp.is_some() && resource != "namespaces" {
+        reading.verdict = deleting(&meta);
+    }
+    Ok((meta, reading))
+}
+
+/// What is being deleted is on its way, unless finalizers hold it up: then it says which.
+fn deleting(meta: &Meta<'_>) -> Verdict {
+    let held: Vec<String> = meta.finalizers.iter().map(|name| format!("`{name}`")).collect();
+    let why = match held.as_slice() {
+        [] => "It is being deleted.".to_owned(),
+        [one] => format!(
+            "It is being deleted, and waits for the finalizer {one}. If that stays, its controller is gone or fails."
+        ),
+        several => format!(
+            "It is being deleted, and waits for the finalizers {}. If they stay, their controllers are gone or fail.",
+            several.join(", ")
+        ),
+    };
+    Verdict::new(Health::Progressing, why)
+}
+
+/// `1 pod`, `2 pods`.
+pub(crate) fn several(count: u32, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    pub const NOW: i64 = 1_800_000_000;
+
+    /// The facts and the verdict of an object.
+    pub fn read_value(resource: &str, object: &Value) -> (Facts, Verdict) {
+        let mut pool = Pool::default();
+        let text = object.to_string();
+        let (_, reading) = read(resource, &text, NOW, &mut pool).unwrap();
+        (reading.facts, reading.verdict)
+    }
+
+    pub fn why(resource: &str, object: &Value) -> (Health, String) {
+        let (_, verdict) = read_value(resource, object);
+        (verdict.health, verdict.why.unwrap_or_default())
+    }
+
+    #[test]
+    fn what_is_being_deleted_says_what_it_waits_for() {
+        let (health, why) = why(
+            "configmaps",
+            &json!({"metadata": {"name": "a", "deletionTimestamp": "2027-01-15T07:00:00Z", "finalizers": ["example.com/keep"]}}),
+        );
+        assert_eq!(health, Health::Progressing);
+        assert!(why.contains("`example.com/keep`"), "{why}");
+    }
+
+    #[test]
+    fn objects_with_nothing_in_them_are_read() {
+        for resource in WHOLE {
+            for object in [
+                json!({"metadata": {"name": "a"}}),
+                json!({"metadata": {"name": "a", "labels": null, "annotations": null, "ownerReferences": null}, "spec": null, "status": null}),
+                json!({"metadata": {"name": "a"}, "spec": {}, "status": {}}),
+            ] {
+                read_value(resource, &object);
+            }
+        }
+    }
+
+    #[test]
+    fn health_is_in_order() {
+        assert!(Health::ALL.is_sorted());
+        for (number, health) in Health::ALL.into_iter().enumerate() {
+            assert_eq!(health as usize, number);
+        }
+    }
 }

@@ -118,7 +118,7 @@ pub(super) enum RawCell<'a> {
     Other,
 }
 
-impl<'de> Deserialize<'de> for RawCell<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for RawCell<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
 

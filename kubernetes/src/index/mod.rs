@@ -34,7 +34,7 @@ pub use rows::ChangeKind;
 pub use selector::{ObjectSelector, Requirement, Selector, Test};
 use time::OffsetDateTime;
 use tokio::{
-    sync::{Notify, broadcast, watch},
+    sync::{Notify, Semaphore, broadcast, watch},
     task::AbortHandle,
     time::timeout,
 };
@@ -46,7 +46,7 @@ use crate::{
 
 /// The types that are always kept, where the cluster has them: what overviews, roles and pictures
 /// need at once.
-pub const CORE: [&str; 12] = [
+pub const CORE: [&str; 13] = [
     "pods",
     "nodes",
     "namespaces",
@@ -59,6 +59,7 @@ pub const CORE: [&str; 12] = [
     "jobs.batch",
     "cronjobs.batch",
     "customresourcedefinitions.apiextensions.k8s.io",
+    "apiservices.apiregistration.k8s.io",
 ];
 
 /// How an index is kept.
@@ -119,6 +120,10 @@ pub(crate) struct Shared {
     rediscover: Notify,
     changes: broadcast::Sender<Arc<Changes>>,
     status: watch::Sender<Status>,
+    /// Asks whether the cluster is there.
+    probe: Notify,
+    /// So many lists are read at a time.
+    listing: Semaphore,
     /// Counted up when the cluster has come back, so that all try again at once.
     back: watch::Sender<u64>,
     /// Counted up when what seems open cannot be alive any more.
@@ -213,7 +218,9 @@ pub struct Change {
 }
 
 /// More changes than this at once are told as one.
-const MOST_TOLD: usize = 500;
+const MOST_TOLD: usize = 200;
+/// So many resource types read their first lists at a time.
+const LISTS_AT_ONCE: usize = 3;
 
 impl Index {
     /// Starts to keep a cluster. To be called within a Tokio runtime.
@@ -444,7 +451,9 @@ impl Shared {
             feeds: RwLock::default(),
             discovery: watch::Sender::new(None),
             rediscover: Notify::new(),
-            changes: broadcast::Sender::new(1024),
+            probe: Notify::new(),
+            listing: Semaphore::new(LISTS_AT_ONCE),
+            changes: broadcast::Sender::new(256),
             status: watch::Sender::new(status),
             back: watch::Sender::new(0),
             cut: watch::Sender::new(0),

@@ -405,12 +405,15 @@ impl Rows {
     }
 
     /// Adds or changes a row. `None` when that changed nothing.
-    pub fn upsert(&mut self, row: Row) -> Option<(ChangeKind, Arc<Row>)> {
+    pub fn upsert(&mut self, mut row: Row, now: i64) -> Option<(ChangeKind, Arc<Row>)> {
         let namespace = self.namespace_id(&row.namespace);
         let known = self.namespaces[namespace as usize].by_name.get(&row.name).copied();
         match known {
             Some(slot) => {
                 let before = self.slots[slot as usize].row.clone()?;
+                for (cell, before) in row.cells.iter_mut().zip(&before.cells) {
+                    cell.settle(before, now);
+                }
                 if *before == row {
                     return None;
                 }

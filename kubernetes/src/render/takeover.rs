@@ -7,6 +7,7 @@ use drover_compose::{MountKind, Project, Takeover, takeover};
 use serde_json::Value;
 
 use super::names;
+use crate::pod_security;
 
 /// The kinds of Kubernetes' own that are everyday work, by group.
 const EVERYDAY: [(&str, &[&str]); 8] = [
@@ -83,10 +84,9 @@ pub fn takeovers(project: &Project) -> Vec<Takeover> {
         if !object["metadata"]["annotations"][names::ADOPT].is_null() {
             add("metadata.annotations", "adopt", "what is not the stack's own".into());
         }
-        if let Some((key, pod)) = pod_spec(object)
-            && let Some(why) = beyond_baseline(pod)
-        {
-            add(key, "pod_security", format!("pods with {why}"));
+        let plural = format!("{}s", kind.to_ascii_lowercase());
+        if let Some(why) = pod_security::breaks_baseline(group, &plural, object) {
+            add("spec", "pod_security", format!("such pods: {why}"));
         }
     }
     found
@@ -142,100 +142,6 @@ fn is_everyday(group: &str, kind: &str) -> bool {
     own || (group.contains('.') && !group.ends_with(".k8s.io"))
 }
 
-/// The spec of the pods that an object makes, and where it stands.
-fn pod_spec(object: &Value) -> Option<(&'static str, &Value)> {
-    let spec = &object["spec"];
-    match object["kind"].as_str()? {
-        "Pod" => Some(("spec", spec)),
-        "CronJob" => Some((
-            "spec.jobTemplate.spec.template.spec",
-            &spec["jobTemplate"]["spec"]["template"]["spec"],
-        )),
-        _ if spec["template"]["spec"].is_object() => {
-            Some(("spec.template.spec", &spec["template"]["spec"]))
-        }
-        _ => None,
-    }
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-/// What a pod has that *baseline* does not allow.
-fn beyond_baseline(pod: &Value) -> Option<String> {
-    for key in ["hostNetwork", "hostPID", "hostIPC"] {
-        if pod[key] == true {
-            return Some(format!("`{key}`"));
-        }
-    }
-    if let Some(volume) = list(&pod["volumes"]).find(|volume| !volume["hostPath"].is_null()) {
-        return Some(format!("the node's path {}", volume["hostPath"]["path"]));
-    }
-    let context = &pod["securityContext"];
-    for sysctl in list(&context["sysctls"]) {
-        let name = sysctl["name"].as_str().unwrap_or_default();
-        if !SYSCTLS.contains(&name) {
-            return Some(format!("the kernel parameter `{name}`"));
-        }
-    }
-    if let Some(why) = loosened(context) {
-        return Some(why);
-    }
-    for key in ["containers", "initContainers", "ephemeralContainers"] {
-        for container in list(&pod[key]) {
-            if let Some(why) = container_beyond(container) {
-                return Some(why);
-            }
-        }
-    }
-    None
-}
-
-fn container_beyond(container: &Value) -> Option<String> {
-    let context = &container["securityContext"];
-    if context["privileged"] == true {
-        return Some("a privileged container".into());
-    }
-    for capability in list(&context["capabilities"]["add"]) {
-        let name = capability.as_str().unwrap_or_default();
-        if !CAPABILITIES.contains(&name) {
-            return Some(format!("the capability `{name}`"));
-        }
-    }
-    if context["procMount"].as_str().is_some_and(|mount| mount != "Default") {
-        return Some("another `procMount`".into());
-    }
-    if list(&container["ports"]).any(|port| port["hostPort"].as_u64().is_some_and(|n| n != 0)) {
-        return Some("a port of the node".into());
-    }
-    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
-        let of = &container[probe];
-        let host = [&of["httpGet"]["host"], &of["tcpSocket"]["host"]];
-        if host.iter().any(|host| host.as_str().is_some_and(|host| !host.is_empty())) {
-            return Some("a probe of another host".into());
-        }
-    }
-    loosened(context)
-}
-
-/// What loosens the confinement of a pod or container.
-fn loosened(context: &Value) -> Option<String> {
-    for key in ["seccompProfile", "appArmorProfile"] {
-        if context[key]["type"] == "Unconfined" {
-            return Some(format!("an unconfined `{key}`"));
-        }
-    }
-    if context["windowsOptions"]["hostProcess"] == true {
-        return Some("a process of the host".into());
-    }
-    let linux = &context["seLinuxOptions"];
-    let kind = linux["type"].as_str().unwrap_or_default();
-    let known = ["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
-    let other = ["user", "role"].iter().any(|key| !linux[key].is_null());
-    (!known.contains(&kind) || other).then(|| "SELinux options of its own".into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,7 +165,7 @@ mod tests {
             "{securityContext: {sysctls: [{name: kernel.msgmax, value: '1'}]}}",
             "{securityContext: {seccompProfile: {type: Unconfined}}}",
             "{containers: [{name: a, securityContext: {privileged: true}}]}",
-            "{initContainers: [{name: a, securityContext: {capabilities: {add: [NET_RAW]}}}]}",
+            "{containers: [], initContainers: [{name: a, securityContext: {capabilities: {add: [NET_RAW]}}}]}",
             "{containers: [{name: a, ports: [{containerPort: 1, hostPort: 1}]}]}",
             "{containers: [{name: a, securityContext: {procMount: Unmasked}}]}",
             "{containers: [{name: a, securityContext: {seLinuxOptions: {type: spc_t}}}]}",

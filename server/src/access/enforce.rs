@@ -22,7 +22,7 @@ use crate::{
     audit::{self, Note},
     auth, docker_api,
     error::{Error, Result},
-    idempotency, scim,
+    idempotency, kubernetes_api, scim,
 };
 
 /// The header that proves that a browser's write comes from Drover's own page.
@@ -92,9 +92,10 @@ pub async fn enforce(State(app): State<App>, request: Request, next: Next) -> Re
     let response = match rule.needs {
         Needs::Provisioner => scim::shape(response),
         Needs::Docker => docker_api::shape(response),
+        Needs::Kubernetes => kubernetes_api::shape(response),
         _ => response,
     };
-    if let Some(action) = rule.action.or_else(|| note.named()) {
+    if let Some(action) = note.named().or(rule.action) {
         let ended = (response.status(), code);
         record(&app, action, caller, address, &params, note, request_id, ended).await;
     }
@@ -125,11 +126,21 @@ async fn admit(
         parts.extensions.insert(access);
         return Ok(());
     }
+    if rule.needs == Needs::Kubernetes {
+        let (caller, admitted) = at_kubernetes(app, parts, params, address).await?;
+        parts.extensions.insert(caller);
+        parts.extensions.insert(admitted);
+        return Ok(());
+    }
     let caller = identify(app, parts, address).await?.ok_or_else(Error::unauthenticated)?;
     parts.extensions.insert(caller.clone());
     match rule.needs {
-        // The first three were answered above.
-        Needs::Public | Needs::Provisioner | Needs::Docker | Needs::SignedIn => Ok(()),
+        // The first four were answered above.
+        Needs::Public
+        | Needs::Provisioner
+        | Needs::Docker
+        | Needs::Kubernetes
+        | Needs::SignedIn => Ok(()),
         Needs::Account | Needs::InAny(_) if caller.scope.is_limited() => {
             Err(Error::forbidden("An API key with a scope may not do this."))
         }
@@ -203,10 +214,7 @@ async fn at_docker(
     params: &[(String, String)],
     address: IpAddr,
 ) -> Result<(Caller, EnvironmentAccess)> {
-    let caller = match parts.headers.contains_key(header::AUTHORIZATION) {
-        true => identify(app, parts, address).await?,
-        false => None,
-    };
+    let caller = by_api_key(app, parts, address).await?;
     let caller = caller.ok_or_else(docker_api::unauthenticated)?;
     let id = |wanted: &str| {
         let found = params.iter().find(|(name, _)| name == wanted);
@@ -223,6 +231,31 @@ async fn at_docker(
     let environment = environment.ok_or_else(|| Error::not_found("host"))?;
     let (access, _) = see(app, &caller, environment).await.map_err(hidden)?;
     Ok((caller, access))
+}
+
+/// Who calls the API of a cluster, and what of the cluster they have to do with. For sessions see
+/// [`at_docker`].
+async fn at_kubernetes(
+    app: &App,
+    parts: &mut Parts,
+    params: &[(String, String)],
+    address: IpAddr,
+) -> Result<(Caller, kubernetes_api::Admitted)> {
+    let caller = by_api_key(app, parts, address).await?;
+    let caller = caller.ok_or_else(kubernetes_api::unauthenticated)?;
+    let id = params.iter().find(|(name, _)| name == "cluster_id");
+    let live = id.and_then(|(_, id)| app.kubernetes.live(id.parse().ok()?));
+    // Who has nothing to do with a cluster must not learn that it is there.
+    let admitted = live.and_then(|live| kubernetes_api::Admitted::of(&caller, live));
+    Ok((caller, admitted.ok_or_else(|| Error::not_found("cluster"))?))
+}
+
+/// The caller by `Authorization` alone.
+async fn by_api_key(app: &App, parts: &mut Parts, address: IpAddr) -> Result<Option<Caller>> {
+    match parts.headers.contains_key(header::AUTHORIZATION) {
+        true => identify(app, parts, address).await,
+        false => Ok(None),
+    }
 }
 
 /// The caller by `Authorization: Bearer`, else by session cookie (with proof against forgery).

@@ -130,6 +130,11 @@ impl Identities {
         self.identify(Credential::Session(id), None).await
     }
 
+    /// The caller behind what somebody showed before.
+    pub async fn by_credential(&self, credential: Credential) -> Result<Option<Caller>> {
+        self.identify(credential, None).await
+    }
+
     /// The caller as they are now: their roles may have changed since.
     pub async fn again(&self, caller: &Caller) -> Result<Option<Caller>> {
         self.identify(caller.credential.clone(), None).await

@@ -31,6 +31,10 @@ pub enum Needs {
     /// API key. What of the Docker Engine's API a role may call, and what the audit log calls it,
     /// says a table of its own: [`crate::docker_api::policy::ROWS`].
     Docker,
+    /// By an API key, some role in an environment of the cluster that the path names, or to be an
+    /// administrator. What the caller may do there the cluster decides: see
+    /// [`crate::kubernetes_api`].
+    Kubernetes,
 }
 
 /// A row of the table.
@@ -67,6 +71,11 @@ const fn ask(path: &'static str, needs: Needs) -> Rule {
 /// A route of the Docker Engine's API under the caller's role.
 const fn docker(method: &'static str, path: &'static str) -> Rule {
     Rule { method, path, needs: Docker, action: None }
+}
+
+/// A route of a Kubernetes cluster's API under the caller's roles.
+const fn kubernetes(method: &'static str, path: &'static str) -> Rule {
+    Rule { method, path, needs: Kubernetes, action: None }
 }
 
 /// What each role may do in an environment. This is the table of the design, and the only place
@@ -320,6 +329,7 @@ pub const RULES: &[Rule] = &[
     write("PATCH", "/v1/kubernetes/clusters/{cluster_id}", Admin, "kubernetes_cluster.update"),
     write("DELETE", "/v1/kubernetes/clusters/{cluster_id}", Admin, "kubernetes_cluster.remove"),
     read("/v1/kubernetes/clusters/{cluster_id}/namespaces", Admin),
+    read("/v1/kubernetes/clusters/{cluster_id}/health", Admin),
     write("POST", "/v1/kubernetes/clusters/{cluster_id}/manifest", Admin, "kubernetes_cluster.manifest"),
     // Good once, by what is in the address.
     read("/kubernetes/import/{token}", Public),
@@ -328,9 +338,27 @@ pub const RULES: &[Rule] = &[
     read("/v2/drover/agent/manifests/{reference}", Public),
     read("/v2/drover/agent/blobs/{digest}", Public),
     read("/v1/environments/{environment_id}/kubernetes", In(View)),
+    read("/v1/environments/{environment_id}/kubernetes/health", In(View)),
     write("PATCH", "/v1/environments/{environment_id}/kubernetes", In(ManageEnvironment), "kubernetes_environment.update"),
     write("POST", "/v1/environments/{environment_id}/kubernetes/namespaces", In(ManageEnvironment), "kubernetes_namespace.create"),
     write("DELETE", "/v1/environments/{environment_id}/kubernetes/namespaces/{namespace}", In(ManageEnvironment), "kubernetes_namespace.remove"),
+    read("/v1/environments/{environment_id}/kubernetes/types", In(View)),
+    read("/v1/environments/{environment_id}/kubernetes/resources/{type}", In(View)),
+    read("/v1/environments/{environment_id}/kubernetes/resources/{type}/groups", In(View)),
+    read("/v1/environments/{environment_id}/kubernetes/schema/{type}", In(View)),
+    read("/v1/environments/{environment_id}/kubernetes/objects/{type}/{namespace}/{name}", In(View)),
+    write("DELETE", "/v1/environments/{environment_id}/kubernetes/objects/{type}/{namespace}/{name}", In(Deploy), "kubernetes_object.delete"),
+    // Nodes need more: the handler asks. It also names what was done.
+    write("POST", "/v1/environments/{environment_id}/kubernetes/objects/{type}/{namespace}/{name}/actions", In(Deploy), "kubernetes_object.act"),
+    read("/v1/environments/{environment_id}/kubernetes/objects/{type}/{namespace}/{name}/revisions", In(View)),
+    write("POST", "/v1/environments/{environment_id}/kubernetes/apply", In(Deploy), "kubernetes_object.apply"),
+    read("/v1/environments/{environment_id}/kubernetes/logs", In(View)),
+    read("/v1/environments/{environment_id}/kubernetes/logs/ws", In(View)),
+    read("/v1/environments/{environment_id}/kubernetes/pods/{namespace}/{pod}/logs/ws", In(View)),
+    write("GET", "/v1/environments/{environment_id}/kubernetes/pods/{namespace}/{pod}/exec/ws", In(Deploy), "kubernetes_pod.exec"),
+    write("GET", "/v1/environments/{environment_id}/kubernetes/pods/{namespace}/{pod}/files", In(Deploy), "kubernetes_pod.read_files"),
+    write("PUT", "/v1/environments/{environment_id}/kubernetes/pods/{namespace}/{pod}/files", In(Deploy), "kubernetes_pod.write_files"),
+    read("/v1/environments/{environment_id}/kubernetes/metrics", In(View)),
     // the native Docker command line
     docker("GET", "/docker/hosts/{host_id}/{*path}"),
     docker("POST", "/docker/hosts/{host_id}/{*path}"),
@@ -340,6 +368,34 @@ pub const RULES: &[Rule] = &[
     docker("POST", "/docker/environments/{environment_id}/swarm/{*path}"),
     docker("PUT", "/docker/environments/{environment_id}/swarm/{*path}"),
     docker("DELETE", "/docker/environments/{environment_id}/swarm/{*path}"),
+    // clusters' own APIs
+    write("POST", "/v1/environments/{environment_id}/kubernetes/kubeconfig", In(View), "kubernetes_kubeconfig.create"),
+    write("POST", "/v1/environments/{environment_id}/kubernetes/port-forwards", In(Deploy), "kubernetes_port_forward.create"),
+    kubernetes("GET", "/k8s/clusters/{cluster_id}/"),
+    kubernetes("POST", "/k8s/clusters/{cluster_id}/"),
+    kubernetes("PUT", "/k8s/clusters/{cluster_id}/"),
+    kubernetes("PATCH", "/k8s/clusters/{cluster_id}/"),
+    kubernetes("DELETE", "/k8s/clusters/{cluster_id}/"),
+    kubernetes("OPTIONS", "/k8s/clusters/{cluster_id}/"),
+    kubernetes("GET", "/k8s/clusters/{cluster_id}/{*path}"),
+    kubernetes("POST", "/k8s/clusters/{cluster_id}/{*path}"),
+    kubernetes("PUT", "/k8s/clusters/{cluster_id}/{*path}"),
+    kubernetes("PATCH", "/k8s/clusters/{cluster_id}/{*path}"),
+    kubernetes("DELETE", "/k8s/clusters/{cluster_id}/{*path}"),
+    kubernetes("OPTIONS", "/k8s/clusters/{cluster_id}/{*path}"),
+    // The address itself proves who may: see `kubernetes_api::forward`.
+    Rule { method: "GET", path: "/k8s/forward/{token}/", needs: Public, action: None },
+    Rule { method: "POST", path: "/k8s/forward/{token}/", needs: Public, action: None },
+    Rule { method: "PUT", path: "/k8s/forward/{token}/", needs: Public, action: None },
+    Rule { method: "PATCH", path: "/k8s/forward/{token}/", needs: Public, action: None },
+    Rule { method: "DELETE", path: "/k8s/forward/{token}/", needs: Public, action: None },
+    Rule { method: "OPTIONS", path: "/k8s/forward/{token}/", needs: Public, action: None },
+    Rule { method: "GET", path: "/k8s/forward/{token}/{*path}", needs: Public, action: None },
+    Rule { method: "POST", path: "/k8s/forward/{token}/{*path}", needs: Public, action: None },
+    Rule { method: "PUT", path: "/k8s/forward/{token}/{*path}", needs: Public, action: None },
+    Rule { method: "PATCH", path: "/k8s/forward/{token}/{*path}", needs: Public, action: None },
+    Rule { method: "DELETE", path: "/k8s/forward/{token}/{*path}", needs: Public, action: None },
+    Rule { method: "OPTIONS", path: "/k8s/forward/{token}/{*path}", needs: Public, action: None },
 ];
 
 /// The rule of a route, if the table knows it.
@@ -373,8 +429,10 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for rule in RULES {
             assert!(seen.insert((rule.method, rule.path)), "{} {} twice", rule.method, rule.path);
-            // The audit actions of the Docker API stand in a table of its own.
-            if !matches!(rule.method, "GET" | "POST") && rule.needs != Docker {
+            // What engines and clusters are asked through Drover is named where it is passed on.
+            let is_passed_on =
+                matches!(rule.needs, Docker | Kubernetes) || rule.path.starts_with("/k8s/forward/");
+            if !matches!(rule.method, "GET" | "POST") && !is_passed_on {
                 assert!(rule.action.is_some(), "{} {} has no action", rule.method, rule.path);
             }
             if let In(_) = rule.needs {

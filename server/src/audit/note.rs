@@ -52,6 +52,14 @@ impl Note {
         });
     }
 
+    /// The same, where no environment is meant, or it is told by [`Note::environment`].
+    pub fn named_action(&self, action: &'static str, kind: &str) {
+        self.with(|noted| {
+            noted.action = Some(action);
+            noted.target_kind = Some(kind.to_owned());
+        });
+    }
+
     /// How it ended, where the answer's status does not say (redirections).
     pub fn outcome(&self, outcome: AuditOutcome) {
         self.with(|noted| noted.outcome = Some(outcome));

@@ -13,6 +13,7 @@ use drover_api::Timestamp;
 use tower_sessions::Session;
 
 pub use password::{check_new_password, hash_password};
+pub(crate) use routes::issue_api_key;
 pub use routes::router;
 pub use session_store::{SessionOwner, SessionStore};
 pub use setup::announce as announce_setup;

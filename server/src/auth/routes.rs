@@ -397,13 +397,23 @@ async fn create_api_key(
     if !errors.is_empty() {
         return Err(Error::invalid(errors));
     }
+    let made = issue_api_key(&app, caller.user_id, &input).await?;
+    note.target(made.key.id, &made.key.name);
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// Makes an API key of a user's. That they may have it was checked before.
+pub(crate) async fn issue_api_key(
+    app: &App,
+    user: Uuid,
+    new: &CreateApiKey,
+) -> Result<CreatedApiKey> {
     let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
     let token = format!("{API_KEY_PREFIX}{secret}");
     let hash = Sha256::digest(token.as_bytes());
     let prefix = &token[..API_KEY_PREFIX.len() + 6];
-    let key = store::insert_api_key(&app.db, caller.user_id, &input, prefix, &hash).await?;
-    note.target(key.id, &key.name);
-    Ok((StatusCode::CREATED, Json(CreatedApiKey { key, token })))
+    let key = store::insert_api_key(&app.db, user, new, prefix, &hash).await?;
+    Ok(CreatedApiKey { key, token })
 }
 
 /// Revoke an API key

@@ -1,13 +1,7 @@
 //! Sends a call on to the engine and its answer back: as streams, with back-pressure both ways, and
 //! no longer than the caller has the right to it.
 
-use std::{
-    future::Future,
-    io,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::time::Duration;
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -17,15 +11,11 @@ use axum::{
 };
 use drover_api::Permission;
 use http_body_util::BodyExt;
-use hyper::{
-    body::{Body as HttpBody, Frame, Incoming, SizeHint},
-    upgrade::{OnUpgrade, Upgraded},
-};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
-use tower_http::compression::Predicate;
 
 use super::{
     Call, Sent,
@@ -34,6 +24,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     hosts::driver::{Docker, RawBody, full, streamed},
+    passing::{CHUNK, Guarded, Raw, Revoked, Unread, clean, join, taken_away},
 };
 
 /// The largest body that is looked at.
@@ -42,12 +33,6 @@ const LARGEST_JSON: usize = 4 << 20;
 const LARGEST_HIDDEN: usize = 64 << 20;
 /// How long such a body, or such an answer, may take.
 const SLOWEST_JSON: Duration = Duration::from_secs(60);
-/// How long the body of a refused call is read on.
-const LONGEST_REFUSAL: Duration = Duration::from_secs(10);
-/// What is read at once of a raw stream.
-const CHUNK: usize = 64 << 10;
-/// After so many pieces in a row without a pause, the right to them is looked at.
-const PIECES: u32 = 64;
 /// What of a client's headers the engine gets; never who the caller is to Drover.
 const PASSED: [HeaderName; 9] = [
     header::ACCEPT,
@@ -62,65 +47,6 @@ const PASSED: [HeaderName; 9] = [
 ];
 /// The same by their beginnings: credentials of registries, BuildKit's sessions, WebSockets.
 const PASSED_PREFIXES: [&str; 3] = ["x-registry-", "x-docker-", "sec-websocket-"];
-/// What belongs to one connection and not to the answer (RFC 9110, 7.6.1). Trailers are announced
-/// by `Trailer`, which stays.
-const HOP_BY_HOP: [HeaderName; 6] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-/// Marks an answer that is the engine's: it goes through as it is.
-#[derive(Debug, Clone, Copy)]
-struct Raw;
-
-/// Keeps the compression of answers away from those of engines: it would hold back what streams.
-#[derive(Debug, Clone, Copy)]
-pub struct IsNotRaw;
-
-impl Predicate for IsNotRaw {
-    fn should_compress<B: HttpBody>(&self, response: &Response<B>) -> bool {
-        response.extensions().get::<Raw>().is_none()
-    }
-}
-
-/// A body that was not read yet. When the call is refused it is thrown away for a while: a client
-/// that is still sending would meet a closed connection, and not read why.
-pub(super) struct Unread {
-    body: Option<Body>,
-    waits: bool,
-}
-
-impl Unread {
-    pub(super) fn new(body: Body, headers: &HeaderMap) -> Self {
-        // Who waits for a word to go on has sent nothing.
-        Self { body: Some(body), waits: headers.contains_key(header::EXPECT) }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn into_body(mut self) -> Body {
-        self.body.take().unwrap_or_default()
-    }
-}
-
-impl Drop for Unread {
-    fn drop(&mut self) {
-        if self.waits || self.is_empty() {
-            return;
-        }
-        let Some(mut body) = self.body.take() else { return };
-        tokio::spawn(tokio::time::timeout(LONGEST_REFUSAL, async move {
-            while let Some(Ok(_)) = body.frame().await {}
-        }));
-    }
-}
-
 /// A call's body.
 pub(super) enum Taken {
     /// None.
@@ -258,19 +184,6 @@ fn passed(given: &HeaderMap) -> HeaderMap {
     headers
 }
 
-fn clean(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
-}
-
 async fn hidden(body: Incoming, kind: hide::Kind) -> Result<Vec<u8>> {
     let broken = |why: &'static str| Error::new(StatusCode::BAD_GATEWAY, "engine_error", why);
     let body = http_body_util::Limited::new(body, LARGEST_HIDDEN);
@@ -352,7 +265,7 @@ impl Upgrade {
                 *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
                 headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
                 headers.insert(header::UPGRADE, protocol.unwrap_or(asked));
-                tokio::spawn(join(client, engine, right));
+                tokio::spawn(join(client, engine, right.revoked()));
             }
             Self::Body => {
                 let (output, mut input) = tokio::io::split(engine);
@@ -368,24 +281,6 @@ impl Upgrade {
     }
 }
 
-/// Carries bytes both ways until both sides have ended, each for itself, or the right has.
-async fn join(client: OnUpgrade, mut engine: TokioIo<Upgraded>, right: Right) {
-    let mut client = match client.await {
-        Ok(client) => TokioIo::new(client),
-        Err(error) => {
-            tracing::debug!(%error, "a client did not go on after its switch");
-            return;
-        }
-    };
-    let carried = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut engine, CHUNK, CHUNK);
-    tokio::select! {
-        ended = carried => if let Err(error) = ended {
-            tracing::debug!(%error, "a raw stream broke");
-        },
-        () = right.revoked() => {}
-    }
-}
-
 /// The right that a call needs.
 struct Right {
     call: Call,
@@ -394,71 +289,15 @@ struct Right {
 
 impl Right {
     /// Ends when the caller has it no more.
-    fn revoked(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn revoked(&self) -> Revoked {
         let (app, caller) = (self.call.app.clone(), self.call.caller.clone());
         let (environment, needs) = (self.call.access.id, self.needs);
         Box::pin(async move { app.identities.revoked(&caller, environment, needs).await })
     }
 }
 
-fn taken_away() -> Error {
-    Error::forbidden("You may not do this any more: your role or API key was taken away.")
-}
-
-/// A body that breaks off when the right to it ends.
-struct Guarded<B> {
-    body: B,
-    revoked: Pin<Box<dyn Future<Output = ()> + Send>>,
-    pieces: u32,
-}
-
-impl<B> Guarded<B> {
-    fn new(body: B, revoked: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
-        Self { body, revoked, pieces: 0 }
-    }
-}
-
-impl<B> HttpBody for Guarded<B>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = &mut *self;
-        // An answer that is all there costs nothing more; one that waits, or never pauses, does.
-        if this.pieces < PIECES
-            && let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx)
-        {
-            this.pieces += 1;
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        }
-        this.pieces = 0;
-        if this.revoked.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(Err(io::Error::other(taken_away()).into())));
-        }
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use super::*;
 
     #[test]
@@ -488,57 +327,5 @@ mod tests {
             names,
             ["content-type", "te", "user-agent", "x-docker-expose-session-uuid", "x-registry-auth"]
         );
-    }
-
-    #[test]
-    fn what_belongs_to_the_engines_connection_stays_there() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("connection", "close, X-Odd"),
-            ("x-odd", "1"),
-            ("transfer-encoding", "chunked"),
-            ("api-version", "1.41"),
-            ("trailer", "x-sum"),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        clean(&mut headers);
-        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["api-version", "trailer"]);
-    }
-
-    /// A body that never pauses.
-    struct Endless;
-
-    impl HttpBody for Endless {
-        type Data = Bytes;
-        type Error = io::Error;
-
-        fn poll_frame(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
-        }
-    }
-
-    #[tokio::test]
-    async fn a_stream_that_never_pauses_ends_with_the_right_to_it() {
-        static GONE: AtomicBool = AtomicBool::new(false);
-        let revoked = Box::pin(std::future::poll_fn(|_| match GONE.load(Ordering::Relaxed) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }));
-        let mut body = Guarded::new(Endless, revoked);
-        for _ in 0..1000 {
-            body.frame().await.unwrap().unwrap();
-        }
-        GONE.store(true, Ordering::Relaxed);
-        let mut left = 0;
-        while body.frame().await.unwrap().is_ok() {
-            left += 1;
-            assert!(left <= PIECES, "the stream goes on");
-        }
     }
 }

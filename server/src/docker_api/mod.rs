@@ -31,7 +31,6 @@ use drover_api::Permission;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-pub use forward::IsNotRaw;
 pub use refuse::{shape, unauthenticated};
 
 use crate::{
@@ -40,6 +39,7 @@ use crate::{
     audit::Note,
     error::{Error, Result},
     hosts::LiveHost,
+    passing::Unread,
 };
 use policy::{Address, Row, table};
 
@@ -91,7 +91,7 @@ async fn of_swarm(
 /// lead here; the rest is the engine's.
 async fn serve(call: Call, skip: usize, request: Request) -> Result<Response> {
     let (parts, body) = request.into_parts();
-    let body = forward::Unread::new(body, &parts.headers);
+    let body = Unread::new(body, &parts.headers);
     let uri = &parts.uri;
     let path = uri.path().splitn(skip + 1, '/').nth(skip).unwrap_or_default();
     let mut address =

@@ -6,7 +6,7 @@ mod headers;
 mod health;
 mod shell;
 
-pub use headers::{Nonce, secure_headers};
+pub use headers::{Nonce, OwnHeaders, secure_headers};
 
 use axum::{Router, routing::get};
 

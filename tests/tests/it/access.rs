@@ -58,8 +58,8 @@ impl Persona {
                 let held = self.role_in(true).is_some_and(|role| permits(role, permission));
                 may(held && !self.scoped)
             }
-            // Not in the document; `docker_cli` walks its own table.
-            Needs::Docker => unreachable!(),
+            // Not in the document; `docker_cli` and `kubernetes` try them.
+            Needs::Docker | Needs::Kubernetes => unreachable!(),
             Needs::In(permission) => match self.role_in(own) {
                 Some(role) => may(permits(role, permission)),
                 None => Expected::NotThere,

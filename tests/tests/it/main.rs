@@ -10,6 +10,7 @@ mod browser;
 mod cattle;
 mod docker_cli;
 mod hosts;
+mod kubernetes;
 mod lan;
 mod session;
 mod stacks;

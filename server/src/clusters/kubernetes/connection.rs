@@ -24,7 +24,9 @@ use super::{
     access::{self, Version},
     keep,
     live::{Live, Status},
+    metrics,
     store::{self, ClusterRow},
+    telling,
     through_agent::{self, Tunnelled},
 };
 use crate::{app::App, error::Result, events};
@@ -129,7 +131,12 @@ fn renew(app: &App, live: &Live, row: ClusterRow) -> Result<()> {
 }
 
 async fn work(app: App, live: Arc<Live>) {
-    tokio::join!(watch(&app, &live), keep::run(&app, &live));
+    tokio::join!(
+        watch(&app, &live),
+        keep::run(&app, &live),
+        telling::run(&app, &live),
+        metrics::run(&live)
+    );
 }
 
 /// Asks whether the cluster is there, again and again.

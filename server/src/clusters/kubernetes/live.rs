@@ -7,13 +7,19 @@ use std::{
 };
 
 use drover_api::{ClusterSource, ClusterState};
-use drover_kubernetes::client::Cluster;
+use drover_kubernetes::{
+    client::Cluster,
+    discovery::Discovery,
+    index::{Index, Options},
+};
 use time::OffsetDateTime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::{
     engine::Stacks,
+    metrics::Metrics,
+    schemas::Schemas,
     seen::Seen,
     store::{ClusterRow, Share},
 };
@@ -45,9 +51,15 @@ pub struct Live {
     pub id: Uuid,
     /// Its API.
     pub cluster: Cluster,
+    /// All that is in it, as far as somebody looks.
+    pub index: Index,
+    /// What its nodes and pods use, as measured.
+    pub metrics: Metrics,
+    /// The schemas of its types.
+    pub schemas: Schemas,
     row: RwLock<Arc<ClusterRow>>,
     status: RwLock<Arc<Status>>,
-    shares: RwLock<Arc<[Share]>>,
+    shares: watch::Sender<Arc<[Share]>>,
     /// Why the roles in it are not as they should be.
     kept: RwLock<Option<String>>,
     /// When its agent last told as whom it speaks to it.
@@ -71,10 +83,13 @@ impl Live {
         };
         Self {
             id: row.id,
+            index: Index::start(cluster.clone(), Options::default()),
+            metrics: Metrics::default(),
+            schemas: Schemas::default(),
             cluster,
             row: RwLock::new(Arc::new(row)),
             status: RwLock::new(Arc::new(status)),
-            shares: RwLock::new(Arc::new([])),
+            shares: watch::Sender::new(Arc::new([])),
             kept: RwLock::new(None),
             account_at: Mutex::new(None),
             ask: Notify::new(),
@@ -92,42 +107,65 @@ impl Live {
     }
 
     /// How it stands.
-    pub fn status(&self) -> Arc<Status> {
-        let status = self.status.read().unwrap_or_else(PoisonError::into_inner).clone();
+    pub fn status(&self) -> Status {
+        let known = self.status.read().unwrap_or_else(PoisonError::into_inner).clone();
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match kept {
-            Some(why) if status.state == ClusterState::Active => Arc::new(Status {
-                state: ClusterState::Degraded,
-                reason: Some(format!(
-                    "Drover cannot keep the roles of its environments there: {why}"
-                )),
-                ..Status::clone(&status)
-            }),
-            _ => status,
+        let mut status = Status::clone(&known);
+        // Whatever it was that was answered last.
+        status.last_contact = self.cluster.last_contact().or(status.last_contact);
+        if let (Some(why), ClusterState::Active) = (kept, status.state) {
+            status.state = ClusterState::Degraded;
+            status.reason =
+                Some(format!("Drover cannot keep the roles of its environments there: {why}"));
         }
+        status
     }
 
     pub(super) fn set_kept(&self, problem: Option<String>) {
         *self.kept.write().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
+    /// Its name here.
+    pub fn name(&self) -> String {
+        self.row().name.clone()
+    }
+
     /// What environments have of it.
     pub fn shares(&self) -> Arc<[Share]> {
-        self.shares.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shares.borrow().clone()
+    }
+
+    /// The same, with the word that it changed.
+    pub fn watch_shares(&self) -> watch::Receiver<Arc<[Share]>> {
+        self.shares.subscribe()
     }
 
     /// True when that has changed.
     pub(super) fn set_shares(&self, shares: Vec<Share>) -> bool {
-        let mut known = self.shares.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = **known != *shares;
-        if changed {
-            *known = shares.into();
-        }
-        changed
+        self.shares.send_if_modified(|known| {
+            let changed = **known != *shares;
+            if changed {
+                *known = shares.into();
+            }
+            changed
+        })
     }
 
     pub(super) fn set_status(&self, status: Status) {
         *self.status.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
+    }
+
+    /// The types that it has, as last told.
+    ///
+    /// # Errors
+    /// 503 before it has told them once.
+    pub fn discovery(&self) -> Result<Arc<Discovery>> {
+        if let Some(known) = self.index.discovery() {
+            return Ok(known);
+        }
+        self.connected()?;
+        let why = "The cluster has not told its resource types yet. Try again in a moment.";
+        Err(Error::unavailable("cluster_unreachable", why))
     }
 
     /// Its API, unless it is known not to answer.
@@ -155,6 +193,14 @@ impl Kubernetes {
         self.clusters.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
+    /// The cluster that an environment stands on, and what the environment has of it.
+    pub fn of_environment(&self, environment: Uuid) -> Option<(Arc<Live>, Share)> {
+        let clusters = self.clusters.read().unwrap_or_else(PoisonError::into_inner);
+        clusters.values().find_map(|live| {
+            let shares = live.shares();
+            let share = shares.iter().find(|share| share.environment_id == environment)?;
+            Some((live.clone(), share.clone()))
+        })
     /// A cluster's agent has connected.
     pub fn try_again(&self, id: Uuid) {
         if let Some(live) = self.live(id) {

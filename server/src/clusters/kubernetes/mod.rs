@@ -10,6 +10,13 @@
 //! | [`through_agent`], [`manifest`] | clusters whose agent dials in, and how it gets there |
 //! | [`keep`] | roles, bindings and namespaces that Drover keeps in a cluster |
 //! | [`engine`] | stacks |
+//! | [`telling`] | tells browsers which objects have changed |
+//! | [`drain`] | the operations that empty nodes |
+//! | [`metrics`] | samples of what nodes and pods use |
+//! | [`pod_logs`] | logs of pods, merged |
+//! | [`shell`] | commands in pods |
+//! | [`shown`] | what the index knows, as the API shows it |
+//! | [`schemas`] | what objects of a type may look like |
 //! | [`routes`] | HTTP |
 //!
 //! What needs neither the database nor HTTP is in the crate `drover_kubernetes`.
@@ -17,14 +24,21 @@
 mod access;
 pub mod caller;
 mod connection;
+mod drain;
 mod engine;
 mod keep;
 mod live;
 mod manifest;
+mod metrics;
+mod pod_logs;
 mod routes;
+mod schemas;
 mod seen;
 mod share;
+mod shell;
+mod shown;
 mod store;
+mod telling;
 mod through_agent;
 
 pub(super) use engine::Engine;
@@ -43,10 +57,11 @@ use http::StatusCode;
 pub fn start(app: &App) {
     tokio::spawn(connection::supervise(app.clone()));
     engine::start(app);
+    tokio::spawn(drain::watch(app.clone()));
 }
 
 /// What a cluster refused or failed at, as the API tells it.
-fn failed(failure: Failure) -> Error {
+pub(crate) fn failed(failure: Failure) -> Error {
     let (kind, message) = (failure.kind(), failure.message().to_owned());
     let status = match kind {
         FailureKind::Away | FailureKind::Certificate | FailureKind::Unauthorized => {

@@ -113,13 +113,15 @@ impl DockerError {
                 | ErrorKind::NotManager
                 | ErrorKind::SwarmLocked
                 | ErrorKind::NoQuorum
-        ) || self.is_not_told_yet()
+        ) || self.misses_network()
     }
 
-    /// A network that the swarm's managers have is not known on this engine yet, which may have
-    /// joined a moment ago.
-    fn is_not_told_yet(&self) -> bool {
-        self.message.contains("Could not attach to network") && self.message.contains("NotFound")
+    /// True when a container's network across hosts is not there, or is not known yet on this
+    /// engine, which may have joined a moment ago, or whose managers are busy.
+    pub fn misses_network(&self) -> bool {
+        let not_found = self.message.contains("Could not attach to network")
+            && self.message.contains("NotFound");
+        not_found || self.message.contains("Attaching to network failed")
     }
 
     /// True when the engine knows no such thing.

@@ -88,7 +88,7 @@ async fn hosts_that_fall_out_of_the_network_are_joined_again() {
     // Somebody has a host leave.
     let on_third = fixture.running("all")[2][0].clone();
     fixture.docker(2).run(&["swarm", "leave", "--force"]);
-    eventually("it was noticed", SOON, async || {
+    eventually("it was noticed", LATER, async || {
         let state = fixture.docker(2).run(&["info", "--format", "{{.Swarm.LocalNodeState}}"]);
         (state == "active").then_some(())
     })

@@ -17,7 +17,7 @@ use drover_tests::{Builder, Client, Docker, TestServer, eventually};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(30);
 const LATER: Duration = Duration::from_secs(90);
 
 /// A server with an engine as its host *local*; what its stacks make ends with the test.

@@ -10,7 +10,12 @@ services:
     image: drover-test/web:1
     environment: {A: "1"}
     secrets: [key]
-    deploy: {replicas: 2, endpoint_mode: dnsrr}
+    stop_grace_period: 0s
+    deploy:
+      replicas: 2
+      endpoint_mode: dnsrr
+      update_config: {parallelism: 3, monitor: 1s}
+      rollback_config: {parallelism: 3, monitor: 1s}
 secrets: {key: {external: true}}
 "#;
 
@@ -87,7 +92,12 @@ async fn a_stack_of_the_command_line_is_managed() {
     fixture.admin.delete(&fixture.path("swarm/stacks/hand")).await.expect(204);
     assert_eq!(fixture.prints(&["stack", "ls", "--format", "{{.Name}}"]), "");
     fixture.admin.delete(&used).await.expect(204);
-    fixture.admin.delete(&fixture.path("swarm/stacks/hand")).await.problem(404, "not_found");
+    // Networks take the engines a moment.
+    eventually("nothing of it is left", LATER, async || {
+        let again = fixture.admin.delete(&fixture.path("swarm/stacks/hand")).await;
+        (again.status == 404).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

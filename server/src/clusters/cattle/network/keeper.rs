@@ -408,11 +408,17 @@ impl Keeper {
         let (swarm, local) = tokio::join!(manager.swarm(), manager.local_swarm());
         let (tokens, local) = (swarm?.join_tokens, local?);
         let managers = local.remote_managers.into_iter().map(|peer| peer.addr);
+        let own_address = address_of(live);
+        // A manager that has left is listed for a while, and has nobody to join at itself.
+        let is_other = |address: &String| {
+            let host = address.rsplit_once(':').map_or("", |(host, _)| host);
+            !host.is_empty() && own_address.as_deref() != Some(host.trim_matches(['[', ']']))
+        };
         let join = JoinSwarm {
             listen_address: None,
-            advertise_address: address_of(live),
+            managers: managers.filter(is_other).collect(),
+            advertise_address: own_address,
             data_path_address: None,
-            managers: managers.filter(|address| !address.is_empty()).collect(),
             token: if as_manager { tokens.manager } else { tokens.worker },
         };
         let joined = docker.join_swarm(&join).await;

@@ -136,7 +136,7 @@ impl Worker {
     /// Networks that a new revision no longer has. They are in nobody's way: errors only cost
     /// tidiness.
     pub(super) async fn remove_unused_networks(&self, row: &StackRow, wanted: &Wanted) {
-        let reach = self.app.cattle.reach(row.environment_id);
+        let reach = &self.reach;
         for host in self.app.hosts.in_environment(row.environment_id) {
             let Ok(docker) = host.docker() else { continue };
             let kind = reach.kind_on(host.id);

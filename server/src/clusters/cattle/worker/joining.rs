@@ -118,7 +118,7 @@ impl Worker {
         instances: &[Instance],
         seen: &[Seen],
     ) -> Vec<Change> {
-        let reach = self.app.cattle.reach(row.environment_id);
+        let reach = &self.reach;
         let mut changes = Vec::new();
         for (container, service, has) in self.at_home(row, wanted, instances, seen) {
             let kind = reach.kind_on(container.host_id);
@@ -260,7 +260,7 @@ impl Worker {
         shown: bool,
     ) -> driver::Result<()> {
         let docker = self.app.hosts.docker(row.environment_id, container.host_id)?;
-        let kind = self.app.cattle.reach(row.environment_id).kind_on(container.host_id);
+        let kind = self.reach.kind_on(container.host_id);
         let has = container.networks.as_deref().unwrap_or_default();
         // In an old network beside the new one it is known too.
         let mut memberships: Vec<Membership> = Vec::new();

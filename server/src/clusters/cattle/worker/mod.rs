@@ -22,7 +22,10 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::memory::Memory;
-use super::plan::{self, Seen, View};
+use super::{
+    network::Reach,
+    plan::{self, Seen, View},
+};
 use crate::{
     app::App,
     clusters::work::{self, Failed, LONGEST_START, Next, operation_error, rolls_back},
@@ -39,12 +42,16 @@ const LOOK: Duration = Duration::from_secs(15);
 
 /// Looks after a stack until it is gone.
 pub(super) async fn run(app: App, stack: Uuid, waker: Arc<Notify>) {
-    work::run(Worker { app, memory: Memory::default() }, stack, waker).await;
+    let reach = Arc::default();
+    work::run(Worker { app, memory: Memory::default(), reach }, stack, waker).await;
 }
 
 struct Worker {
     app: App,
     memory: Memory,
+    /// How far the environment's network reached when this look began. One look goes by one answer:
+    /// else a container could be made for networks that were not prepared.
+    reach: Arc<Reach>,
 }
 
 impl work::Worker for Worker {
@@ -53,14 +60,17 @@ impl work::Worker for Worker {
     }
 
     async fn keep_running(&mut self, row: &StackRow) -> Result<Next> {
+        self.reach = self.app.cattle.reach(row.environment_id);
         self.run_on(row).await
     }
 
     async fn keep_stopped(&mut self, row: &StackRow) -> Result<Next> {
+        self.reach = self.app.cattle.reach(row.environment_id);
         self.stop(row).await
     }
 
     async fn remove(&mut self, row: &StackRow) -> Result<Next> {
+        self.reach = self.app.cattle.reach(row.environment_id);
         self.take_away(row).await
     }
 }

@@ -209,7 +209,7 @@ impl Worker {
 
     /// The environment's hosts, without what other stacks have there.
     fn candidates(&self, row: &StackRow, scheduling: &Scheduling) -> Vec<Candidate> {
-        let reach = self.app.cattle.reach(row.environment_id);
+        let reach = &self.reach;
         let hosts = self.app.hosts.in_environment(row.environment_id);
         hosts
             .into_iter()

@@ -144,7 +144,7 @@ impl Worker {
         services: &[&Service],
     ) -> Result<(), Failed> {
         let named = |error| self.failed(row, host, error);
-        let kind = self.app.cattle.reach(row.environment_id).kind_on(host);
+        let kind = self.reach.kind_on(host);
         let mut networks: Vec<&String> = services
             .iter()
             .filter(|service| service.network_mode.is_none())
@@ -182,7 +182,7 @@ impl Worker {
             let docker = self.network_maker(row, host, &request)?;
             if docker.find_network(&request.name).await.map_err(named)?.is_none() {
                 // Another stack may make it at this moment, and the engine would make two.
-                let maker = self.app.cattle.reach(row.environment_id).manager.unwrap_or(host);
+                let maker = self.reach.manager.unwrap_or(host);
                 let turn = self.app.cattle.turn(maker);
                 let _turn = turn.lock().await;
                 if docker.find_network(&request.name).await.map_err(named)?.is_none() {
@@ -203,7 +203,7 @@ impl Worker {
         if request.driver.as_deref() != Some(Kind::Overlay.driver()) {
             return self.docker(row, host);
         }
-        let reach = self.app.cattle.reach(row.environment_id);
+        let reach = &self.reach;
         // A host that is not joined may be in a swarm of its own, and the text may ask for its
         // driver.
         match reach.manager.filter(|_| reach.joins(host)) {

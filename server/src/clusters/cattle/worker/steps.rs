@@ -133,7 +133,16 @@ impl Worker {
                 let make = self.make(row, wanted, instance, instances, seen)?;
                 let started = if known.state == ContainerState::Created {
                     // A server that was killed may have left it half made.
-                    self.finish_and_start(&docker, &make, wanted, container).await
+                    let started = self.finish_and_start(&docker, &make, wanted, container).await;
+                    let lacks =
+                        |error: &DockerError| error.is_not_found() || error.misses_network();
+                    if started.as_ref().is_err_and(lacks) {
+                        // Nor has it ever run: it is made anew, with all that it needs.
+                        let removed = remove_container(&docker, container).await;
+                        removed.map_err(|error| self.failed(row, instance.host_id, error))?;
+                        return Ok(Done::Removed(container.clone()));
+                    }
+                    started
                 } else {
                     docker.start_container(container).await
                 };
@@ -195,7 +204,7 @@ impl Worker {
             instance: instance.id,
             shares_network_of,
             awaited,
-            kind: self.app.cattle.reach(row.environment_id).kind_on(instance.host_id),
+            kind: self.reach.kind_on(instance.host_id),
         })
     }
 

@@ -10,7 +10,7 @@
 //! | [`store`] | the table `kubernetes_stacks` |
 //!
 //! How a project becomes objects, and how a workload stands, is in the crate
-//! (`drover_kubernetes::{render, rollout}`).
+//! (`drover_kubernetes::{render, standing}`).
 
 mod api;
 mod place;

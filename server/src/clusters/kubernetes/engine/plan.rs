@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use drover_compose::{DependencyCondition, Project};
 use drover_kubernetes::{
     render::{self, Object},
-    rollout::{Standing, Trouble},
+    standing::{Standing, Trouble},
 };
 
 use super::store::Reference;

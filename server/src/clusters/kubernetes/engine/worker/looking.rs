@@ -9,7 +9,7 @@ use drover_compose::Project;
 use drover_kubernetes::{
     discovery::{Discovery, ResourceType},
     render::{self, File, Registry, names},
-    rollout::{self, Goal, Standing},
+    standing::{self, Goal, Standing},
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -182,7 +182,7 @@ impl Worker {
             if let Some(workload) = workloads.get(&wanted_object.reference) {
                 let pods: Vec<&Value> = pods_of(&pods, service).collect();
                 let goal = goal(&wanted.project, service);
-                standings.insert(service.clone(), rollout::standing(workload, &pods, goal));
+                standings.insert(service.clone(), standing::of(workload, &pods, goal));
             }
         }
         let seen = Seen {
