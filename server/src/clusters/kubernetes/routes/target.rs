@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// See the module.
-pub(super) struct Target {
+pub(in super::super) struct Target {
     pub app: App,
     pub caller: Caller,
     pub access: EnvironmentAccess,
