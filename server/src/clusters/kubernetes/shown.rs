@@ -136,7 +136,7 @@ pub(super) fn health_filter(wanted: &str) -> Filter {
 /// What an object belongs to, as its address has it: `deployments.apps/web`.
 fn owner(row: &Row) -> Option<String> {
     let (kind, name) = row.workload()?;
-    let group = row.controller().map_or("", |owner: &Owner| &owner.group);
+    let group = row.controller().map_or("", |owner: &Owner| &*owner.group);
     Some(format!("{}/{name}", type_of(kind, group)))
 }
 
