@@ -12,6 +12,7 @@ pub mod objects;
 pub mod picture;
 pub mod pod_security;
 pub mod provider;
+pub mod render;
 pub mod roles;
 pub mod rollout;
 pub mod schema;

@@ -105,7 +105,7 @@ impl Live {
 
     /// How it stands.
     pub fn status(&self) -> Status {
-        let known = self.status.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.heard();
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut status = Status::clone(&known);
         // Whatever it was that was answered last.
@@ -116,6 +116,11 @@ impl Live {
                 Some(format!("Drover cannot keep the roles of its environments there: {why}"));
         }
         status
+    }
+
+    /// What it last said of itself.
+    pub(super) fn heard(&self) -> Arc<Status> {
+        self.status.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn set_kept(&self, problem: Option<String>) {
@@ -198,6 +203,8 @@ impl Kubernetes {
             let share = shares.iter().find(|share| share.environment_id == environment)?;
             Some((live.clone(), share.clone()))
         })
+    }
+
     /// A cluster's agent has connected.
     pub fn try_again(&self, id: Uuid) {
         if let Some(live) = self.live(id) {

@@ -3,6 +3,7 @@
 
 mod actions;
 mod agent;
+mod bad_days;
 mod clusters;
 mod objects;
 mod proxy;
