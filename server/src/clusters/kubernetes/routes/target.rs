@@ -36,7 +36,7 @@ pub(in crate::clusters::kubernetes) struct Target {
 }
 
 /// An object that a path names.
-pub(super) struct Place {
+pub(in crate::clusters::kubernetes) struct Place {
     pub kind: Arc<ResourceType>,
     pub namespace: Option<String>,
     pub name: String,
