@@ -16,4 +16,5 @@ pub mod render;
 pub mod roles;
 pub mod rollout;
 pub mod schema;
+pub mod standing;
 pub mod target;

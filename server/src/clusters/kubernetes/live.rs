@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::{
+    engine::Stacks,
     metrics::Metrics,
     schemas::Schemas,
     seen::Seen,
@@ -30,6 +31,8 @@ pub struct Kubernetes {
     clusters: RwLock<HashMap<Uuid, Arc<Live>>>,
     /// The list of clusters has changed, or what environments have of them.
     pub(super) changed: Notify,
+    /// The engine of stacks.
+    pub(super) stacks: Stacks,
 }
 
 /// How a cluster stands.
