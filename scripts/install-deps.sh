@@ -60,6 +60,7 @@ if [ "$purpose" != run ]; then
 	need docker-registry docker-registry
 	need script bsdutils
 	need openssl openssl
+	need kubectl kubernetes-client
 	need /usr/sbin/slapd slapd
 	need ldapmodify ldap-utils
 	need /usr/sbin/samba samba-ad-dc

@@ -110,7 +110,8 @@ impl Drop for Kubernetes {
             return;
         }
         for namespace in self.made.lock().unwrap().iter() {
-            let arguments = ["delete", "namespace", namespace, "--ignore-not-found", "--wait=false"];
+            let arguments =
+                ["delete", "namespace", namespace, "--ignore-not-found", "--wait=false"];
             self.try_kubectl(&arguments, "");
         }
     }
@@ -196,8 +197,7 @@ impl KubernetesSite {
             }),
             ..CreateEnvironment::default()
         };
-        let made: Environment =
-            self.admin.post("/v1/environments", new).await.expect(201).json();
+        let made: Environment = self.admin.post("/v1/environments", new).await.expect(201).json();
         for namespace in &namespaces {
             let binding = format!("rolebinding/drover:{}:readonly", made.id);
             eventually("its roles are in the cluster", CLUSTER_LIMIT, async || {

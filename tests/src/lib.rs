@@ -44,9 +44,7 @@ pub use fake_github::{
 pub use front::{HttpProxy, TlsFront};
 pub use git_server::{GIT_USER, GitServer};
 pub use hostile_openid::{HostileOpenid, Plan, Signer};
-pub use kubernetes::{
-    CLUSTER_LIMIT, Kubernetes, KubernetesEnvironment, KubernetesSite, kubectl,
-};
+pub use kubernetes::{CLUSTER_LIMIT, Kubernetes, KubernetesEnvironment, KubernetesSite, kubectl};
 pub use lan::{HostProcess, Lan, LanHost, other_clock};
 pub use openid_provider::{OpenidPerson, OpenidProvider, OpenidSettings};
 pub use proxy::Proxy;

@@ -59,7 +59,7 @@ pub fn check(project: &Project) -> Vec<Diagnostic> {
         if network.external {
             add(
                 "external",
-                "A cluster has one network for all: services of another stack are reached as `SERVICE.STACK`.",
+                "A cluster has one network for all: services of another stack are reached as `SERVICE.STACK-net`.",
             );
         }
     }

@@ -9,6 +9,7 @@
 //! | `storage`, `files` | volumes, secrets and configs |
 //! | `network` | names, published ports, Ingress |
 //! | `manifests` | stacks that are manifests already |
+//! | [`takeover`] | what the role *restricted* may not deploy |
 
 pub mod check;
 mod files;
@@ -18,6 +19,7 @@ mod network;
 mod placing;
 mod pods;
 mod storage;
+pub mod takeover;
 mod workloads;
 
 #[cfg(test)]
@@ -186,6 +188,9 @@ fn compose(stack: &Stack<'_>, project: &Project) -> Result<Vec<Made>, RenderErro
 /// Adds what says whose an object is, and what it was made from.
 fn mark(stack: &Stack<'_>, project: &Project, made: Made) -> Object {
     let Made { mut value, service, line, adopt } = made;
+    if service.is_some() {
+        mark_template(stack, &mut value);
+    }
     if let Some(labels) = names::mapping(&mut value, &["metadata", "labels"]) {
         for (key, text) in names::stack_labels(stack.id, stack.environment) {
             labels.insert(key, text.into());
@@ -206,6 +211,18 @@ fn mark(stack: &Stack<'_>, project: &Project, made: Made) -> Object {
         annotations.insert(names::REVISION.into(), stack.revision.to_string().into());
     }
     Object { value, digest, service, line, adopt: adopt || project.adopt }
+}
+
+/// Says in each pod what template it was made from.
+fn mark_template(stack: &Stack<'_>, value: &mut Value) {
+    let (made_from, place): (&Value, &[&str]) = match value["kind"].as_str() {
+        Some("Pod") => (&value["spec"], &["metadata", "annotations"]),
+        _ => (&value["spec"]["template"], &["spec", "template", "metadata", "annotations"]),
+    };
+    let digest = names::digest(stack.salt, made_from);
+    if let Some(annotations) = names::mapping(value, place) {
+        annotations.insert(names::TEMPLATE.into(), digest.into());
+    }
 }
 
 /// What keeps a service running.

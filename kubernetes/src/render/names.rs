@@ -14,6 +14,8 @@ pub const ENVIRONMENT: &str = "drover.io/environment";
 pub const SERVICE: &str = "drover.io/service";
 /// The stack's revision that an object was last written by. An annotation.
 pub const REVISION: &str = "drover.io/revision";
+/// The digest of the template that a pod was made from. An annotation of pods.
+pub const TEMPLATE: &str = "drover.io/template";
 /// The digest of an object as it should be. An annotation.
 pub const DIGEST: &str = "drover.io/digest";
 /// How often people asked for new pods. An annotation of pod templates.
@@ -72,9 +74,10 @@ pub fn host(service: &str) -> String {
     if simple.is_empty() { label(&[service]) } else { simple.to_owned() }
 }
 
-/// The Service whose subdomain has the stack's names.
+/// The Service whose subdomain has the stack's names. Not the stack's own name: a service of
+/// another stack may have that, which would then be found in its place.
 pub fn network(stack: &str) -> String {
-    label(&[stack])
+    label(&[stack, "net"])
 }
 
 /// What marks all that a stack has.

@@ -126,10 +126,13 @@ volumes: {data: {driver_opts: {size: 20g}, labels: {io.drover.kubernetes.storage
     assert_eq!(spec["minReadySeconds"], 3);
     let pod = &spec["template"]["spec"];
     assert_eq!(pod["hostname"], "web");
-    assert_eq!(pod["subdomain"], "blog");
+    assert_eq!(pod["subdomain"], "blog-net");
     assert_eq!(pod["terminationGracePeriodSeconds"], 60);
     assert_eq!(pod["hostAliases"], json!([{ "ip": "10.0.0.9", "hostnames": ["db"] }]));
-    assert_eq!(pod["dnsConfig"]["searches"], json!(["blog.team.svc.cluster.local", "example.com"]));
+    assert_eq!(
+        pod["dnsConfig"]["searches"],
+        json!(["blog-net.team.svc.cluster.local", "example.com"])
+    );
     assert_eq!(pod["securityContext"]["fsGroup"], 1001);
     assert_eq!(pod["securityContext"]["supplementalGroups"], json!([5]));
     assert_eq!(pod["enableServiceLinks"], false);
@@ -164,7 +167,8 @@ volumes: {data: {driver_opts: {size: 20g}, labels: {io.drover.kubernetes.storage
     );
     assert_eq!(container["livenessProbe"], Value::Null);
     let annotations = &spec["template"]["metadata"]["annotations"];
-    assert_eq!(annotations, &json!({ "team": "shop" }));
+    assert_eq!(annotations["team"], "shop");
+    assert!(annotations["io.drover.x:y"].is_null());
     let service = find(&all, "Service", "blog-web");
     assert_eq!(service["spec"]["type"], "LoadBalancer");
     assert_eq!(
@@ -189,7 +193,7 @@ volumes: {data: {driver_opts: {size: 20g}, labels: {io.drover.kubernetes.storage
         order,
         [
             "PersistentVolumeClaim/blog-data",
-            "Service/blog",
+            "Service/blog-net",
             "Service/blog-web",
             "Deployment/blog-web"
         ]
@@ -230,7 +234,7 @@ volumes: {data: {}, own: {labels: {io.drover.kubernetes.each: 'true'}}}
     );
     assert_eq!(find(&all, "Deployment", "blog-db")["spec"]["strategy"]["type"], "Recreate");
     let queue = find(&all, "StatefulSet", "blog-queue");
-    assert_eq!(queue["spec"]["serviceName"], "blog");
+    assert_eq!(queue["spec"]["serviceName"], "blog-net");
     assert_eq!(queue["spec"]["volumeClaimTemplates"][0]["metadata"]["name"], "volume-own");
     assert_eq!(queue["spec"]["template"]["spec"]["volumes"], Value::Null);
     let task = all.iter().find(|object| object.service.as_deref() == Some("task"));
@@ -258,7 +262,7 @@ volumes: {data: {}}
     let all = Setup { stopped: true, ..Setup::new() }.render(&project(text));
     assert_eq!(
         kinds(&all),
-        ["PersistentVolumeClaim/blog-data", "Service/blog", "Deployment/blog-web"]
+        ["PersistentVolumeClaim/blog-data", "Service/blog-net", "Deployment/blog-web"]
     );
     assert_eq!(find(&all, "Deployment", "blog-web")["spec"]["replicas"], 0);
 }
@@ -332,7 +336,7 @@ fn sidekicks_share_a_pod() {
   proxy: {image: c, network_mode: 'service:web'}
 ";
     let all = rendered(text);
-    assert_eq!(kinds(&all), ["Service/blog", "Deployment/blog-web"]);
+    assert_eq!(kinds(&all), ["Service/blog-net", "Deployment/blog-web"]);
     let containers =
         &find(&all, "Deployment", "blog-web")["spec"]["template"]["spec"]["containers"];
     let names: Vec<_> =
@@ -476,6 +480,7 @@ spec: {schedule: '@daily'}
     let template = &web.value["spec"]["template"]["metadata"];
     assert_eq!(template["labels"][names::SERVICE], "web");
     assert_eq!(template["annotations"][names::GENERATION], "2");
+    assert!(template["annotations"][names::TEMPLATE].is_string());
     assert_eq!(web.value["spec"]["selector"], json!({ "matchLabels": { "app": "web" } }));
     // What is odd stays odd, for the cluster to refuse.
     assert_eq!(all[0].value["metadata"]["labels"], "odd");

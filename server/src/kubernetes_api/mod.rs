@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Router,
-    body::{Body, Bytes, to_bytes},
+    body::{Bytes, to_bytes},
     extract::{Request, State},
     http::{HeaderMap, Method, StatusCode, header},
     response::Response,
@@ -99,12 +99,15 @@ async fn serve(
         require_active(&app, environment).await?;
     }
     let right = Arc::new(right);
-    let body = if right.judges_pods() && pods::are_written(&target) {
+    let work = pods::Work { cluster, user: right.user(), target: &target, address: &wanted };
+    let judges = right.judges_pods();
+    if judges && pods::are_entered(&target) {
+        work.check_entered().await?;
+    }
+    let body = if judges && pods::are_written(&target) {
         let object = read_object(body).await?;
         tell_name(&note, &target, &object);
-        let user = right.user();
-        let written = pods::Write { cluster, user, target: &target, address: &wanted };
-        match written.judge(&parts.method, &parts.headers, object).await? {
+        match work.judge(&parts.method, &parts.headers, object).await? {
             pods::Verdict::Passes(object) => pass::Sent::Whole(object),
             pods::Verdict::Answered(answer) => return Ok(answer),
         }
@@ -115,7 +118,7 @@ async fn serve(
     } else {
         pass::Sent::Stream(body)
     };
-    pass::send(cluster, right, parts, &wanted, address, body).await
+    pass::send(cluster, right.clone(), parts, &wanted, address, body).await
 }
 
 fn address_of(path: &str, query: Option<&str>) -> String {
@@ -139,11 +142,8 @@ fn is_named_inside(target: &Target, method: &Method, headers: &HeaderMap) -> boo
 
 /// Reads a body whole. One that came in one piece is not copied.
 async fn read_object(body: Unread) -> Result<Bytes> {
-    read_body(body.into_body()).await
-}
-
-async fn read_body(body: Body) -> Result<Bytes> {
-    let read = tokio::time::timeout(SLOWEST_OBJECT, to_bytes(body, LARGEST_OBJECT)).await;
+    let read = to_bytes(body.into_body(), LARGEST_OBJECT);
+    let read = tokio::time::timeout(SLOWEST_OBJECT, read).await;
     let read = read.map_err(|_| {
         let why = "The body did not come within a minute.";
         Error::new(StatusCode::REQUEST_TIMEOUT, "slow_body", why)

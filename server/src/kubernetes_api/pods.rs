@@ -1,6 +1,8 @@
 //! What pods a *restricted* member may make where the cluster itself does not judge: namespaces
 //! that are open to more than the *baseline* standard.
 //!
+//! Nor does such a member enter a pod of others that could take over its node.
+//!
 //! What is judged is not what the client has written but what the cluster makes of it, in a dry
 //! run: only an API server knows what its patches, its YAML and its Protocol Buffers come to. A
 //! patch then goes to the very revision that it was judged on.
@@ -39,8 +41,15 @@ pub(super) fn are_written(target: &Target) -> bool {
         && !target.dry_run
 }
 
-/// A call that writes such an object.
-pub(super) struct Write<'a> {
+/// Whether a call leads into a pod, as a shell does.
+pub(super) fn are_entered(target: &Target) -> bool {
+    target.connects()
+        && target.resource == "pods"
+        && matches!(target.subresource.as_str(), "exec" | "attach")
+}
+
+/// A call that writes such an object, or enters one.
+pub(super) struct Work<'a> {
     pub cluster: &'a Cluster,
     pub user: &'a Impersonation,
     pub target: &'a Target,
@@ -62,7 +71,7 @@ enum Answer {
     Refused(Response<Body>),
 }
 
-impl Write<'_> {
+impl Work<'_> {
     /// Has the cluster try it, and judges the result.
     pub(super) async fn judge(
         &self,
@@ -102,6 +111,20 @@ impl Write<'_> {
                 Err(refuse::pod(&target.type_name(), name, &why))
             }
             None => Ok(Verdict::Passes(object)),
+        }
+    }
+
+    /// Refuses to enter a pod that could take over its node: others have made it, for themselves.
+    pub(super) async fn check_entered(&self) -> Result<()> {
+        let target = self.target;
+        let path = format!("/api/v1/namespaces/{}/pods/{}", target.namespace, target.name);
+        match self.ask(Method::GET, &path, &[], None).await? {
+            Answer::Object(pod) => match pod_security::breaks_baseline("", "pods", &pod) {
+                Some(why) => Err(refuse::entered(&target.name, &why)),
+                None => Ok(()),
+            },
+            // The cluster will say so to the call itself.
+            Answer::Refused(_) => Ok(()),
         }
     }
 

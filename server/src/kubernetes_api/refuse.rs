@@ -116,6 +116,16 @@ pub(super) fn pod(kind: &str, name: &str, why: &str) -> Error {
     )
 }
 
+/// 403 for a pod that the caller's role may not enter.
+pub(super) fn entered(name: &str, why: &str) -> Error {
+    Error::denied(
+        "pod_security",
+        format!(
+            "pods \"{name}\" is forbidden: it {why}. Your role here, restricted, may not enter such pods. Members and owners of the environment may."
+        ),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use axum::response::IntoResponse;

@@ -32,8 +32,7 @@ async fn a_cluster_comes_by_a_manifest_that_is_good_once() {
         .map(|document| serde::Deserialize::deserialize(document).unwrap())
         .collect();
     let kinds = documents.iter().map(|document| document["kind"].as_str().unwrap());
-    let expected =
-        ["Namespace", "ServiceAccount", "ClusterRoleBinding", "Secret", "Deployment"];
+    let expected = ["Namespace", "ServiceAccount", "ClusterRoleBinding", "Secret", "Deployment"];
     assert_eq!(kinds.collect::<Vec<_>>(), expected);
 
     // The cluster takes all of it.
@@ -109,13 +108,21 @@ async fn a_cluster_comes_by_a_manifest_that_is_good_once() {
     is("back", ClusterState::Active).await;
 
     // A new manifest makes a new key: the old agent is refused.
-    let manifest: ClusterManifest =
-        admin.post(&format!("{path}/manifest"), json!({ "image": "registry.test/agent:1" })).await.expect(201).json();
+    let manifest: ClusterManifest = admin
+        .post(&format!("{path}/manifest"), json!({ "image": "registry.test/agent:1" }))
+        .await
+        .expect(201)
+        .json();
     let text = stranger.get(&manifest.url.replace(&server.base(), "")).await.expect(200).text;
     assert!(text.contains("registry.test/agent:1"));
     is("away for good", ClusterState::Away).await;
     drop(agent);
-    cluster.kubectl(&["delete", "clusterrolebinding/drover-agent", "namespace/drover-system", "--wait=false"]);
+    cluster.kubectl(&[
+        "delete",
+        "clusterrolebinding/drover-agent",
+        "namespace/drover-system",
+        "--wait=false",
+    ]);
 }
 
 /// An agent's process, which ends with the test.

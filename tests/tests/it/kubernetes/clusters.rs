@@ -51,7 +51,8 @@ fn kubeconfig(server: &str, user: Value) -> String {
 async fn what_cannot_be_used_says_what_to_do_instead() {
     let (_server, admin) = server().await;
     let check = format!("{CLUSTERS}/check");
-    let exec = json!({ "exec": { "apiVersion": "client.authentication.k8s.io/v1", "command": "aws" } });
+    let exec =
+        json!({ "exec": { "apiVersion": "client.authentication.k8s.io/v1", "command": "aws" } });
     for (user, words) in [
         (exec, "service account"),
         (json!({ "client-certificate": "/home/me/cert.pem", "client-key": "/k" }), "--flatten"),
@@ -133,7 +134,11 @@ async fn environments_share_a_cluster_and_each_has_its_namespaces() {
     let blog = site.environment("blog", &["blog"]).await;
     let shown: EnvironmentCluster = site.admin.get(&shop.path("")).await.expect(200).json();
     assert_eq!(shown.cluster_id, site.cluster_id);
-    assert_eq!(shown.namespaces, { let mut all = shop.namespaces.clone(); all.sort(); all });
+    assert_eq!(shown.namespaces, {
+        let mut all = shop.namespaces.clone();
+        all.sort();
+        all
+    });
     let namespace = site.cluster.object(&["namespace", &shop.namespaces[0]]);
     let labels = &namespace["metadata"]["labels"];
     assert_eq!(labels["drover.io/environment"], shop.id.to_string());
@@ -189,7 +194,14 @@ async fn an_environment_grows_by_namespaces_and_keeps_their_limits() {
     for namespace in [&shop.namespaces[0], &more] {
         eventually("the limits are in the namespace", CLUSTER_LIMIT, async || {
             let found = site.cluster.try_kubectl(
-                &["get", "-n", namespace, "resourcequota/drover", "-o", "jsonpath={.spec.hard.pods}"],
+                &[
+                    "get",
+                    "-n",
+                    namespace,
+                    "resourcequota/drover",
+                    "-o",
+                    "jsonpath={.spec.hard.pods}",
+                ],
                 "",
             );
             (found.stdout == b"7").then_some(())
@@ -240,7 +252,8 @@ async fn what_drover_keeps_is_set_right_again_and_goes_with_the_environment() {
 
     site.admin.delete(&format!("/v1/environments/{}", shop.id)).await.expect(204);
     eventually("nothing of it is left but the namespace", CLUSTER_LIMIT, async || {
-        let bindings = site.cluster.kubectl(&["get", "-n", namespace, "rolebindings", "-o", "name"]);
+        let bindings =
+            site.cluster.kubectl(&["get", "-n", namespace, "rolebindings", "-o", "name"]);
         let label = "jsonpath={.metadata.labels.drover\\.io/environment}";
         let label = site.cluster.kubectl(&["get", "namespace", namespace, "-o", label]);
         (!bindings.contains("drover:") && label.is_empty()).then_some(())
@@ -256,7 +269,18 @@ async fn the_cluster_itself_decides_by_the_roles_that_drover_keeps() {
     let may = |role: Role, verb: &str, what: &str, namespace: &str| {
         let group = format!("drover:environment:{}:{}", shop.id, role.as_str());
         let done = site.cluster.try_kubectl(
-            &["auth", "can-i", verb, what, "-n", namespace, "--as", "drover:x", "--as-group", &group],
+            &[
+                "auth",
+                "can-i",
+                verb,
+                what,
+                "-n",
+                namespace,
+                "--as",
+                "drover:x",
+                "--as-group",
+                &group,
+            ],
             "",
         );
         String::from_utf8_lossy(&done.stdout).trim() == "yes"
@@ -277,7 +301,10 @@ async fn the_cluster_itself_decides_by_the_roles_that_drover_keeps() {
         for role in Role::ALL {
             let expected = weakest.is_some_and(|weakest| role >= weakest);
             assert_eq!(may(role, verb, what, namespace), expected, "{role:?} {verb} {what}");
-            assert!(!may(role, verb, what, &other.namespaces[0]), "{role:?} {verb} {what} elsewhere");
+            assert!(
+                !may(role, verb, what, &other.namespaces[0]),
+                "{role:?} {verb} {what} elsewhere"
+            );
         }
     }
 }
