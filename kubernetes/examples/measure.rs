@@ -13,7 +13,9 @@ use std::{
 
 use async_trait::async_trait;
 use drover_kubernetes::{
-    client::{Access, Cluster, Credentials, Dial, Reach, Stream, kubeconfig::Kubeconfig},
+    client::{
+        Access, Cluster, Credentials, Dial, FailureKind, Reach, Stream, kubeconfig::Kubeconfig,
+    },
     index::{Field, Filter, Index, Options, Query, Scope},
 };
 use serde_json::{Value, json};
@@ -40,7 +42,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
     let index = Index::start(cluster, Options::default());
     let mut changes = index.changes();
-    let pods = index.open("pods").await?;
+    let pods = loop {
+        match index.open("pods").await {
+            Ok(pods) => break pods,
+            // The first list may take longer than a question waits.
+            Err(failure)
+                if failure.kind() == FailureKind::Away && began.elapsed().as_secs() < 300 => {}
+            Err(failure) => return Err(failure.into()),
+        }
+    };
     println!("pods known after {:?}", began.elapsed());
     while index.types().iter().any(|kept| !kept.state.synced && kept.state.error.is_none()) {
         tokio::time::sleep(Duration::from_millis(10)).await;
