@@ -2,11 +2,15 @@
 //! (`view`), take one step for each object, and look again when something has changed. What they
 //! make goes through the same admission as what people make.
 
+mod autoscaling;
 mod garbage;
 mod jobs;
+mod kubelet;
+mod network;
 pub mod schedule;
 pub mod scheduler;
 mod view;
+mod volumes;
 mod workloads;
 
 use std::{sync::Arc, time::Duration};
@@ -41,6 +45,7 @@ pub fn start(cluster: &Arc<Cluster>) -> Vec<JoinHandle<()>> {
 
 async fn run(work: Work) {
     let mut view = View::default();
+    let mut kubelet = kubelet::Kubelet::new(Arc::clone(&work.cluster));
     let mut changed = work.cluster.store.follow_all();
     loop {
         changed.mark_unchanged();
@@ -49,19 +54,31 @@ async fn run(work: Work) {
         aggregate_roles(&work.cluster);
         workloads::reconcile(&work, &view).await;
         jobs::reconcile(&work, &view).await;
+        volumes::reconcile(&work, &view);
         scheduler::reconcile(&work, &view);
+        kubelet.reconcile(&work, &view).await;
+        network::reconcile(&work, &view).await;
+        autoscaling::reconcile(&work, &view);
         tokio::select! {
             _ = changed.changed() => tokio::time::sleep(Duration::from_millis(20)).await,
+            () = kubelet.woken() => {}
             () = tokio::time::sleep(Duration::from_millis(500)) => {}
         }
     }
 }
 
 impl Work {
-    fn context(&self, group: &str, plural: &str, controller: &str, namespace: &str) -> Option<Context> {
+    fn context(
+        &self,
+        group: &str,
+        plural: &str,
+        controller: &str,
+        namespace: &str,
+    ) -> Option<Context> {
         let resource = Catalog::built_in(group, plural)?;
         let name = format!("system:serviceaccount:kube-system:{controller}");
-        let user = User::named(&name, &["system:serviceaccounts", "system:serviceaccounts:kube-system"]);
+        let user =
+            User::named(&name, &["system:serviceaccounts", "system:serviceaccounts:kube-system"]);
         Some(Context {
             cluster: Arc::clone(&self.cluster),
             served: self.cluster.catalog.now(),
@@ -87,19 +104,30 @@ impl Work {
     ///
     /// # Errors
     /// When it is refused.
-    pub async fn create(&self, group: &str, plural: &str, controller: &str, object: Value) -> Result<String> {
+    pub async fn create(
+        &self,
+        group: &str,
+        plural: &str,
+        controller: &str,
+        object: Value,
+    ) -> Result<String> {
         let namespace = view::namespace(&object).to_owned();
         let context = self
             .context(group, plural, controller, &namespace)
             .ok_or_else(|| ApiError::internal(format!("no resource {plural}")))?;
-        let made = handlers::create_object(&context, object, "kube-controller-manager", false).await?;
+        let made =
+            handlers::create_object(&context, object, "kube-controller-manager", false).await?;
         Ok(made.0.name.clone())
     }
 
     /// Deletes an object as a controller, gracefully and in the background.
     pub fn delete(&self, group: &str, plural: &str, object: &Value) {
         let (namespace, name) = (view::namespace(object).to_owned(), view::name(object).to_owned());
-        let Some(mut context) = self.context(group, plural, "generic-garbage-collector", &namespace) else { return };
+        let Some(mut context) =
+            self.context(group, plural, "generic-garbage-collector", &namespace)
+        else {
+            return;
+        };
         "delete".clone_into(&mut context.info.verb);
         let uid = object["metadata"]["uid"].as_str().map(str::to_owned);
         tokio::spawn(async move {
@@ -252,29 +280,26 @@ pub fn bind(cluster: &Cluster, namespace: &str, name: &str, node: &str) {
 
 /// Writes a condition into a status; the time changes only with the state.
 pub fn set_condition(object: &mut Value, kind: &str, state: &str, reason: &str, message: &str) {
-    let mut condition = json!({
-        "type": kind,
-        "status": state,
-        "lastTransitionTime": crate::clock::stamp(),
-    });
-    if !reason.is_empty() {
-        condition["reason"] = json!(reason);
-    }
-    if !message.is_empty() {
-        condition["message"] = json!(message);
-    }
     if !object["status"]["conditions"].is_array() {
         object["status"]["conditions"] = json!([]);
     }
     let Some(all) = object["status"]["conditions"].as_array_mut() else { return };
-    match all.iter_mut().find(|one| one["type"] == kind) {
-        Some(there) => {
-            if there["status"] == condition["status"] {
-                condition["lastTransitionTime"] = there["lastTransitionTime"].clone();
-            }
-            *there = condition;
+    let at = all.iter().position(|one| one["type"] == kind).unwrap_or_else(|| {
+        all.push(json!({"type": kind}));
+        all.len() - 1
+    });
+    let condition = &mut all[at];
+    if condition["status"] != state {
+        condition["status"] = json!(state);
+        condition["lastTransitionTime"] = json!(clock::stamp());
+    }
+    let Some(fields) = condition.as_object_mut() else { return };
+    for (field, text) in [("reason", reason), ("message", message)] {
+        if text.is_empty() {
+            fields.remove(field);
+        } else {
+            fields.insert(field.to_owned(), json!(text));
         }
-        None => all.push(condition),
     }
 }
 

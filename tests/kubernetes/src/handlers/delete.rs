@@ -10,7 +10,12 @@ use crate::{
     admission, clock,
     cluster::Cluster,
     convert,
-    handlers::{Context, Read, body::dry_run, list::Selection, negotiate::{answer_object, warn}},
+    handlers::{
+        Context, Read,
+        body::dry_run,
+        list::Selection,
+        negotiate::{answer_object, warn},
+    },
     resources::{ResourceType, StorageKey},
     respond::{self, Answer},
     status::{About, ApiError, Cause, Result},
@@ -56,8 +61,7 @@ impl DeleteOptions {
             propagation,
             uid: text(&value["preconditions"]["uid"]),
             version: text(&value["preconditions"]["resourceVersion"]),
-            dry: dry_run(context)?
-                || value["dryRun"].as_array().is_some_and(|all| !all.is_empty()),
+            dry: dry_run(context)? || value["dryRun"].as_array().is_some_and(|all| !all.is_empty()),
         };
         options.check()?;
         Ok(options)
@@ -163,11 +167,9 @@ pub async fn delete_object(
         if options.dry {
             return Ok((current, true));
         }
-        let step = step(resource, &current, options);
+        let step = step(&context.cluster, resource, &current, options);
         let done = match step {
-            Step::Remove => {
-                store.remove(&resource.storage, &current).map(|object| (object, true))
-            }
+            Step::Remove => store.remove(&resource.storage, &current).map(|object| (object, true)),
             Step::Nothing => return Ok((current, false)),
             Step::Mark(value) => {
                 store.replace(&resource.storage, &current, value).map(|object| (object, false))
@@ -211,7 +213,12 @@ enum Step {
     Nothing,
 }
 
-fn step(resource: &ResourceType, current: &Object, options: &DeleteOptions) -> Step {
+fn step(
+    cluster: &Cluster,
+    resource: &ResourceType,
+    current: &Object,
+    options: &DeleteOptions,
+) -> Step {
     let mut value = current.value();
     let orphans = resource.plural == "jobs" || resource.plural == "replicationcontrollers";
     let propagation = match options.propagation.as_deref() {
@@ -230,9 +237,11 @@ fn step(resource: &ResourceType, current: &Object, options: &DeleteOptions) -> S
         finalizers.retain(|one| one != "foregroundDeletion" && one != "orphan");
         finalizers.extend(wanted.map(Value::from));
     }
-    let grace = grace(resource, &value, options);
+    // Without kubelets nobody would ever say that a pod has ended.
+    let grace = if cluster.options.controllers { grace(resource, &value, options) } else { 0 };
     let namespace = resource.plural == "namespaces" && !resource.is_custom();
-    let held = namespace && value["spec"]["finalizers"].as_array().is_some_and(|all| !all.is_empty());
+    let held =
+        namespace && value["spec"]["finalizers"].as_array().is_some_and(|all| !all.is_empty());
     if finalizers.is_empty() && grace == 0 && !held {
         return Step::Remove;
     }

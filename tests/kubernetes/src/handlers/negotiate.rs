@@ -54,7 +54,7 @@ impl Accepts {
             Some("Object") => table::Include::Object,
             Some(other) => {
                 return Err(ApiError::bad_request(format!(
-                    "invalid includeObject value: {other}: must be one of None, Metadata, Object"
+                    "Unable to convert to Table as requested: includeObject: Invalid value: \"{other}\": must be 'Metadata', 'Object', 'None', or empty"
                 )));
             }
         };
@@ -103,12 +103,9 @@ pub fn wire(resource: &ResourceType, object: &Object, with_kind: bool) -> Bytes 
     if !with_kind {
         return bytes;
     }
-    let mut out = format!(
-        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",",
-        resource.kind,
-        resource.api_version()
-    )
-    .into_bytes();
+    let mut out =
+        format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", resource.kind, resource.api_version())
+            .into_bytes();
     out.extend_from_slice(bytes.get(1..).unwrap_or_default());
     Bytes::from(out)
 }
@@ -150,7 +147,7 @@ pub fn answer_object(
         Form::Table(include) => {
             let maker = table::Maker::new(&context.resource, include, accepts.meta_version);
             let metadata = json!({"resourceVersion": object.version.to_string()});
-            respond::json(status, &maker.table(&metadata, &[object], true))
+            respond::bytes(status, "application/json", maker.table(&metadata, &[object], true))
         }
     };
     warn(&mut answer, warnings);

@@ -157,7 +157,8 @@ pub fn handle(context: &Context, headers: &HeaderMap) -> Result<Answer> {
     };
     if gone || watch.store.changes(&watch.key, watch.cursor, 1).is_err() {
         // Kubernetes answers 200, and says it in the stream.
-        let oldest = watch.store.changes(&watch.key, watch.cursor, 1).err().map_or(cursor + 1, |e| e.oldest);
+        let oldest =
+            watch.store.changes(&watch.key, watch.cursor, 1).err().map_or(cursor + 1, |e| e.oldest);
         let error = too_old(cursor, oldest);
         return Ok(respond::bytes(200, "application/json", error));
     }
@@ -338,7 +339,7 @@ impl Watch {
                 let metadata = json!({"resourceVersion": object.version.to_string()});
                 let table = maker.table(&metadata, &[object], self.first_row);
                 self.first_row = false;
-                line(kind, table.to_string().as_bytes())
+                line(kind, &table)
             }
         }
     }

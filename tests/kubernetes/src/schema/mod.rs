@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-pub use check::{Prune, prune, type_error};
+pub use check::{prune, type_error};
 
 /// All named schemas: as OpenAPI has them, and compiled.
 #[derive(Debug, Default)]
@@ -141,9 +141,10 @@ fn shape(raw: &Value) -> Shape {
         Some("array") => Shape::List {
             items: link(&raw["items"]),
             kind: list_type(raw),
-            patch_key: raw["x-kubernetes-patch-merge-key"].as_str().map(str::to_owned).or_else(
-                || (raw["x-kubernetes-patch-strategy"] == "merge").then(String::new),
-            ),
+            patch_key: raw["x-kubernetes-patch-merge-key"]
+                .as_str()
+                .map(str::to_owned)
+                .or_else(|| (raw["x-kubernetes-patch-strategy"] == "merge").then(String::new)),
         },
         _ if raw["properties"].is_object() || raw["type"] == "object" => {
             let empty = Map::new();

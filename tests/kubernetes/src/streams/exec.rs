@@ -90,7 +90,7 @@ pub async fn handle(context: Context, mut request: Request<Incoming>) -> Result<
         Wanted::WebSocket(wanted) => {
             let chosen = upgrade::choose(&wanted, WEBSOCKET);
             if chosen.is_none() && !wanted.is_empty() {
-                return Err(upgrade::unknown(&wanted, WEBSOCKET));
+                return Err(upgrade::unknown());
             }
             let protocol = chosen.unwrap_or("channel.k8s.io");
             not_running(&options, running)?;
@@ -98,26 +98,36 @@ pub async fn handle(context: Context, mut request: Request<Incoming>) -> Result<
                 base64: protocol.contains("base64"),
                 closes: protocol == "v5.channel.k8s.io",
             };
-            let first = if options.stdout { 1 } else if options.stderr { 2 } else { 3 };
+            let first = if options.stdout {
+                1
+            } else if options.stderr {
+                2
+            } else {
+                3
+            };
             let (answer, upgrade) = upgrade::websocket(&mut request, chosen)?;
             (answer, websocket::command(upgrade, coding, first))
         }
         Wanted::Spdy(wanted) => {
-            let protocol = if wanted.is_empty() { Some("channel.k8s.io") } else { upgrade::choose(&wanted, SPDY) };
-            let protocol = protocol.ok_or_else(|| upgrade::unknown(&wanted, SPDY))?;
+            let protocol = if wanted.is_empty() {
+                Some("channel.k8s.io")
+            } else {
+                upgrade::choose(&wanted, SPDY)
+            };
+            let protocol = protocol.ok_or_else(upgrade::unknown)?;
             not_running(&options, running)?;
             let expected = 1
                 + usize::from(options.stdin)
                 + usize::from(options.stdout)
                 + usize::from(options.stderr && !options.tty)
-                + usize::from(options.tty && protocol != "channel.k8s.io" && protocol != "v2.channel.k8s.io");
+                + usize::from(
+                    options.tty && protocol != "channel.k8s.io" && protocol != "v2.channel.k8s.io",
+                );
             let (answer, upgrade) = upgrade::spdy(&mut request, protocol);
             (answer, over_spdy(upgrade, expected))
         }
         Wanted::Nothing => {
-            return Err(ApiError::bad_request(
-                "Upgrade request required",
-            ));
+            return Err(ApiError::bad_request("Upgrade request required"));
         }
     };
     tokio::spawn(run(context, uid, pod, options, channels));
@@ -128,10 +138,7 @@ fn not_running(options: &Options, running: bool) -> Result<()> {
     if running {
         return Ok(());
     }
-    let message =
-        format!("unable to upgrade connection: container not found (\"{}\")", options.container);
-    Err(ApiError::new(500, "InternalError", format!("Internal error occurred: {message}"))
-        .with_details(serde_json::json!({"causes": [{"message": message}]})))
+    Err(ApiError::text(500, format!("container not found (\"{}\")", options.container)))
 }
 
 /// Carries a command's stream over SPDY: each of its parts is a stream of its own.
@@ -207,10 +214,9 @@ fn over_spdy(upgrade: hyper::upgrade::OnUpgrade, expected: usize) -> Channels {
         }
         // Time for the peer to read it all, then the end.
         let wait = std::time::Duration::from_secs(2);
-        let _ = tokio::time::timeout(wait, async {
-            while connection.events.recv().await.is_some() {}
-        })
-        .await;
+        let _ =
+            tokio::time::timeout(wait, async { while connection.events.recv().await.is_some() {} })
+                .await;
         let _ = connection.orders.send(spdy::Order::Close).await;
     });
     Channels { stdin, output }
@@ -252,7 +258,7 @@ async fn execute(
     let program = options.command.first().map(String::as_str).unwrap_or_default();
     if !process::is_there(&root, program) {
         return channels::failure(&format!(
-            "Internal error occurred: error executing command in container: failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: unable to start container process: exec: \"{program}\": executable file not found in $PATH"
+            "Internal error occurred: error executing command in container: failed to exec in container: failed to start exec \"{uid}\": OCI runtime exec failed: exec failed: unable to start container process: exec: \"{program}\": executable file not found in $PATH: unknown"
         ));
     }
     let environment = environment(pod, &options.container, host);

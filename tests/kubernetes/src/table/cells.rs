@@ -168,8 +168,7 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: OffsetDateTime) -> 
         }
         ("apps", "statefulsets") => {
             let [containers, images] = workload(object);
-            let ready =
-                format!("{}/{}", count(&status["readyReplicas"]), count(&spec["replicas"]));
+            let ready = format!("{}/{}", count(&status["readyReplicas"]), count(&spec["replicas"]));
             json!([name, ready, created, containers, images])
         }
         ("apps", "controllerrevisions") => {
@@ -180,11 +179,7 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: OffsetDateTime) -> 
                     let (group, _) =
                         crate::resources::split_api_version(word(&owner["apiVersion"]));
                     let kind = word(&owner["kind"]).to_lowercase();
-                    format!(
-                        "{}/{}",
-                        crate::status::qualified(&kind, &group),
-                        word(&owner["name"])
-                    )
+                    format!("{}/{}", crate::status::qualified(&kind, &group), word(&owner["name"]))
                 })
                 .unwrap_or_else(|| NONE.to_owned());
             json!([name, controller, count(&object["revision"]), created])
@@ -241,13 +236,13 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: OffsetDateTime) -> 
         ("", "namespaces") => json!([name, word(&status["phase"]), created]),
         ("", "configmaps") => {
             let size = |key: &str| object[key].as_object().map_or(0, serde_json::Map::len);
-            json!([name, (size("data") + size("binaryData")).to_string(), created])
+            json!([name, size("data") + size("binaryData"), created])
         }
         ("", "secrets") => {
             let size = object["data"].as_object().map_or(0, serde_json::Map::len);
             json!([name, word(&object["type"]), size, created])
         }
-        ("", "serviceaccounts") => json!([name, list(&object["secrets"]).len(), created]),
+        ("", "serviceaccounts") => json!([name, created]),
         ("", "persistentvolumes") => {
             let claim = &spec["claimRef"];
             let claim = match claim["name"].as_str() {
@@ -298,10 +293,10 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: OffsetDateTime) -> 
             ])
         }
         ("storage.k8s.io", "storageclasses") => {
-            let default = object["metadata"]["annotations"]
-                ["storageclass.kubernetes.io/is-default-class"]
+            let default = object["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"]
                 == "true";
-            let name = if default { format!("{} (default)", word(&name)) } else { word(&name).to_owned() };
+            let name =
+                if default { format!("{} (default)", word(&name)) } else { word(&name).to_owned() };
             json!([
                 name,
                 word(&object["provisioner"]),
@@ -401,7 +396,9 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: OffsetDateTime) -> 
                 .find(|condition| condition["type"] == "Available")
                 .map_or("Unknown".to_owned(), |condition| match condition["status"].as_str() {
                     Some("True") => "True".to_owned(),
-                    other => format!("{} ({})", other.unwrap_or_default(), word(&condition["reason"])),
+                    other => {
+                        format!("{} ({})", other.unwrap_or_default(), word(&condition["reason"]))
+                    }
                 });
             json!([name, service, available, created])
         }
@@ -497,8 +494,9 @@ fn pod(object: &Value, name: Value, created: Value, now: OffsetDateTime) -> Valu
                 (_, signal) if signal != 0 => format!("Init:Signal:{signal}"),
                 _ => format!("Init:ExitCode:{}", count(&ended["exitCode"])),
             };
-        } else if let Some(why) =
-            state["waiting"]["reason"].as_str().filter(|why| !why.is_empty() && *why != "PodInitializing")
+        } else if let Some(why) = state["waiting"]["reason"]
+            .as_str()
+            .filter(|why| !why.is_empty() && *why != "PodInitializing")
         {
             reason = format!("Init:{why}");
         } else {
@@ -731,6 +729,10 @@ fn node(object: &Value, name: Value, created: Value) -> Value {
         "" => "<unknown>".to_owned(),
         text => text.to_owned(),
     };
+    let kernel = match word(&info["architecture"]) {
+        "" => known("kernelVersion"),
+        architecture => format!("{} ({architecture})", known("kernelVersion")),
+    };
     json!([
         name,
         state,
@@ -740,7 +742,7 @@ fn node(object: &Value, name: Value, created: Value) -> Value {
         address("InternalIP"),
         address("ExternalIP"),
         known("osImage"),
-        known("kernelVersion"),
+        kernel,
         known("containerRuntimeVersion")
     ])
 }
@@ -797,8 +799,9 @@ fn autoscaler(object: &Value, name: Value, created: Value) -> Value {
         };
         let (wanted, there) = (&metric[part]["target"], &current[part]["current"]);
         let text = if let Some(percent) = wanted["averageUtilization"].as_i64() {
-            let there =
-                there["averageUtilization"].as_i64().map_or("<unknown>".to_owned(), |n| format!("{n}%"));
+            let there = there["averageUtilization"]
+                .as_i64()
+                .map_or("<unknown>".to_owned(), |n| format!("{n}%"));
             format!("{there}/{percent}%")
         } else {
             let there = there["averageValue"].as_str().unwrap_or("<unknown>");
