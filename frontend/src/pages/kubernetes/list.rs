@@ -280,14 +280,14 @@ pub(super) fn rows(
     // Names of events say nothing: they have columns of their own for what they are about.
     let named = of.id == "events" || columns.iter().any(|column| column.id == "name");
     if !named {
-        spec = spec.column(Column::new("name", t().common.name, name_cell).sort().grow(3));
+        spec = spec.column(Column::new("name", t().common.name, name_cell).sort().grow(4));
     }
     for (index, column) in columns.iter().enumerate() {
         if column.wide && !wide {
             continue;
         }
         if column.id == "name" {
-            spec = spec.column(Column::new("name", column.name.clone(), name_cell).sort().grow(3));
+            spec = spec.column(Column::new("name", column.name.clone(), name_cell).sort().grow(4));
             if show_namespace {
                 spec = spec.column(namespace_column(words.namespace));
             }
@@ -299,10 +299,10 @@ pub(super) fn rows(
         })
         .sort();
         spec = spec.column(match kind {
-            ColumnKind::Text if is_short(&column.id) => made.width(6.5),
+            ColumnKind::Text if is_short(&column.id) => made.width(5.5),
             ColumnKind::Text => made.grow(2),
-            ColumnKind::Number => made.width(6.5),
-            ColumnKind::Time => made.width(7.5),
+            ColumnKind::Number => made.width(5.5),
+            ColumnKind::Time => made.width(6.5),
         });
     }
     if !named && show_namespace {

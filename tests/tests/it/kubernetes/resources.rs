@@ -1,9 +1,7 @@
 //! Lists of what is in a cluster, from Drover's own index.
 
 use super::*;
-use drover_api::{
-    ClusterHealth, ClusterMetrics, List, ResourceGroup, ResourceList, ResourceType,
-};
+use drover_api::{ClusterHealth, ClusterMetrics, List, ResourceGroup, ResourceList, ResourceType};
 
 fn config_map(name: &str, label: &str) -> String {
     format!(
@@ -67,7 +65,13 @@ async fn each_role_is_told_what_it_may_do_and_secrets_show_no_values() {
     let shop = site.environment("Shop", &["shop"]).await;
     let namespace = &shop.namespaces[0];
     site.cluster.kubectl(&[
-        "create", "secret", "generic", "door", "-n", namespace, "--from-literal=key=swordfish",
+        "create",
+        "secret",
+        "generic",
+        "door",
+        "-n",
+        namespace,
+        "--from-literal=key=swordfish",
     ]);
     let reader = site.server.member("reader", shop.id, Role::Readonly).await;
     let writer = site.server.member("writer", shop.id, Role::Restricted).await;

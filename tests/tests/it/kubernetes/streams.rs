@@ -105,7 +105,10 @@ async fn the_logs_of_a_workload_are_merged_and_resumed() {
     let one = format!("type=pods&namespace={namespace}&name={pod}&since={last}");
     let rest = shop.path(&format!("/logs?{one}"));
     let rest: List<PodLogLine> = site.admin.get(&rest).await.expect(200).json();
-    assert!(rest.items.iter().all(|line| moment(&line.at) > moment(&last)), "no line comes twice: {rest:?}");
+    assert!(
+        rest.items.iter().all(|line| moment(&line.at) > moment(&last)),
+        "no line comes twice: {rest:?}"
+    );
     let text = site.admin.get(&format!("{read}&format=text&timestamps=false")).await.expect(200);
     assert!(text.header("content-disposition").is_some_and(|how| how.contains("talks.log")));
 }
@@ -163,7 +166,8 @@ async fn files_are_copied_in_and_out() {
     let request = site.admin.request(axum::http::Method::PUT, &format!("{path}?path=/tmp"));
     site.admin.send(request.body(bytes)).await.expect(204);
 
-    let request = site.admin.request(axum::http::Method::GET, &format!("{path}?path=/tmp/notes.txt"));
+    let request =
+        site.admin.request(axum::http::Method::GET, &format!("{path}?path=/tmp/notes.txt"));
     let answer = request.send().await.unwrap();
     assert_eq!(answer.status(), 200);
     let bytes = answer.bytes().await.unwrap();

@@ -10,7 +10,9 @@ use drover_api::{Freshness, List, ResourceGroup, ResourceList, ResourceType};
 use drover_kubernetes::{
     client::{Failure, FailureKind},
     discovery,
-    index::{Comparison, Field, Filter, Live as LiveList, Page, Query as Question, Scope, Selector},
+    index::{
+        Comparison, Field, Filter, Live as LiveList, Page, Query as Question, Scope, Selector,
+    },
 };
 use uuid::Uuid;
 
@@ -86,7 +88,11 @@ struct Asked {
     by: Option<Field>,
 }
 
-fn read_question(target: &Target, list: &LiveList, parameters: Vec<(String, String)>) -> Result<Asked> {
+fn read_question(
+    target: &Target,
+    list: &LiveList,
+    parameters: Vec<(String, String)>,
+) -> Result<Asked> {
     let kind = list.resource();
     let scope: Scope = target.scope(kind);
     let mut question = Question::new(scope);
