@@ -61,7 +61,7 @@ pub(super) async fn apply(target: Target, body: Body) -> Result<Json<Applied>> {
         items.push(match outcome {
             Ok(done) => done,
             Err(failure) => {
-                if failure.kind() == FailureKind::Away {
+                if failure.kind() == FailureKind::Away && failure.status() == 0 {
                     away = Some(failure.clone());
                 }
                 refused(document, &failure)
