@@ -18,6 +18,7 @@
 //! | `GET /v1/kubernetes/clusters/{cluster_id}/namespaces` | [`ClusterNamespace`]s |
 //! | `GET /v1/kubernetes/clusters/{cluster_id}/health` | [`ClusterHealth`] |
 //! | `GET …/kubernetes` | [`EnvironmentCluster`] |
+//! | `GET …/kubernetes/health` | [`ClusterHealth`], as far as it concerns the environment |
 //! | `PATCH …/kubernetes` [`UpdateEnvironmentCluster`] | [`EnvironmentCluster`] |
 //! | `POST …/kubernetes/namespaces` [`NewNamespace`], `DELETE …/namespaces/{namespace}` | the environment's namespaces |
 //! | `GET …/kubernetes/types` | [`ResourceType`]s |
@@ -31,10 +32,18 @@
 //! | `POST …/kubernetes/apply` [`Apply`] | [`Applied`] |
 //! | `GET …/kubernetes/schema/{type}` | JSON Schema |
 //! | `GET …/kubernetes/pods/{namespace}/{pod}/exec/ws`, `…/logs/ws` | WebSockets, as of containers |
+//! | `GET …/kubernetes/pods/{namespace}/{pod}/files?path=&container=`, `PUT` | a tar archive out of a pod, and into it |
 //! | `GET …/kubernetes/logs`, `…/logs/ws` `?type=&namespace=&name=` | of all pods of a workload |
 //! | `GET …/kubernetes/metrics` | [`ClusterMetrics`] |
 //! | `POST …/kubernetes/kubeconfig` [`NewKubeconfig`] | a kubeconfig with an API key of the caller's |
 //! | `POST …/kubernetes/port-forwards` [`NewPortForward`] | [`PortForward`] |
+//!
+//! Lists take `q`, `sort`, `cursor`, `limit`, `namespace`, `selector` (a label selector), `health`
+//! (states, with commas between), `owner`, and a column's id with the text that its cells must
+//! contain; groups take the same, and `by`: `namespace`, `owner`, `health`, `label:<key>` or a
+//! column's id. Logs take `container`, `previous`, `follow`, `tail`, `since`, and `format=text` for
+//! a download; those of a workload answer [`PodLogMessage`]s, and take a pod as well
+//! (`type=pods`). A shell takes `container`, `columns`, `rows`.
 
 use crate::{Freshness, Role, Timestamp};
 use indexmap::IndexMap;
@@ -258,6 +267,66 @@ pub struct ClusterHealth {
     pub certificates: Vec<ExpiringCertificate>,
     /// What all nodes have, and what of it is asked for and used.
     pub capacity: ClusterCapacity,
+    /// The nodes, by name.
+    #[serde(default)]
+    pub nodes: Vec<ClusterNode>,
+    /// The newest warnings, the newest first; at most 100.
+    #[serde(default)]
+    pub warnings: Vec<ClusterEvent>,
+}
+
+/// A node, as the cluster's page shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ClusterNode {
+    /// Its name.
+    pub name: String,
+    /// It takes part.
+    pub ready: bool,
+    /// New pods may come to it.
+    pub schedulable: bool,
+    /// E.g. `control-plane`.
+    pub roles: Vec<String>,
+    /// The kubelet's version.
+    pub version: String,
+    /// Its first internal address.
+    pub address: Option<String>,
+    /// What it says of itself.
+    pub conditions: Vec<NodeCondition>,
+    /// What it has, and what of it is asked for and used.
+    pub capacity: ClusterCapacity,
+    /// When it joined.
+    pub created_at: Option<Timestamp>,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NodeCondition {
+    /// E.g. `DiskPressure`.
+    pub kind: String,
+    /// Whether it is as it should be: `Ready` is true, the others are false.
+    pub ok: bool,
+    /// What it says.
+    pub message: Option<String>,
+}
+
+/// A warning about an object of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ClusterEvent {
+    /// About what, e.g. `Pod web-7d4b9c-x2x`.
+    pub object: String,
+    /// In which namespace.
+    pub namespace: Option<String>,
+    /// The reason, in a word.
+    pub reason: String,
+    /// What it says.
+    pub message: String,
+    /// How often.
+    pub count: u32,
+    /// When last.
+    pub at: Option<Timestamp>,
 }
 
 /// A check of the control plane.
@@ -565,6 +634,37 @@ pub struct ObjectEvent {
     pub count: u32,
     /// When last.
     pub at: Option<Timestamp>,
+}
+
+/// A text message of the WebSocket of a workload's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum PodLogMessage {
+    /// Lines, the oldest first as far as they came together.
+    Lines {
+        /// The lines.
+        lines: Vec<PodLogLine>,
+    },
+    /// The log has ended, and why. The WebSocket closes after it.
+    End {
+        /// In words.
+        reason: String,
+    },
+}
+
+/// A line of a pod's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PodLogLine {
+    /// When, RFC 3339 with nanoseconds, as the kubelet says it: resume with `?since=` this.
+    pub at: String,
+    /// The pod.
+    pub pod: String,
+    /// The container in it.
+    pub container: String,
+    /// The text, with its ANSI escapes, without the line's end.
+    pub text: String,
 }
 
 /// `POST …/kubernetes/apply`.

@@ -9,6 +9,7 @@
 pub mod condition;
 mod diagnostic;
 pub mod interpolate;
+mod manifests;
 mod merge;
 mod model;
 mod read;
@@ -37,9 +38,14 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads a Compose text with its variables filled in.
+/// Reads a Compose text with its variables filled in. A text whose first document has an
+/// `apiVersion` and a `kind` is Kubernetes manifests.
 pub fn load(source: &str, variables: &dyn Variables) -> Loaded {
     let mut diagnostics = Vec::new();
+    if let Some(documents) = manifests::recognise(source) {
+        let project = manifests::project(documents, variables, &mut diagnostics);
+        return finish(Some(project), diagnostics);
+    }
     let project = match yaml::parse(source) {
         Ok(mut root) => {
             interpolate::fill(&mut root, variables, &mut diagnostics);
@@ -51,6 +57,10 @@ pub fn load(source: &str, variables: &dyn Variables) -> Loaded {
             None
         }
     };
+    finish(project, diagnostics)
+}
+
+fn finish(project: Option<Project>, mut diagnostics: Vec<Diagnostic>) -> Loaded {
     diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
     let fatal = diagnostics.iter().any(|diagnostic| diagnostic.severity != Severity::Warning);
     Loaded { project: project.filter(|_| !fatal), diagnostics }
@@ -58,5 +68,8 @@ pub fn load(source: &str, variables: &dyn Variables) -> Loaded {
 
 /// The variables that a text uses, in its order. Nothing for a text that is not YAML.
 pub fn variables_used(source: &str) -> Vec<VariableUse> {
+    if let Some(documents) = manifests::recognise(source) {
+        return manifests::variables_used(&documents);
+    }
     yaml::parse(source).map(|root| interpolate::uses(&root)).unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use indexmap::{IndexMap, IndexSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Diagnostic,
+    Diagnostic, manifests,
     yaml::{self, Node, Value},
 };
 
@@ -81,9 +81,14 @@ pub fn merge3(
         } else {
             diffy::merge(base, ours, theirs).ok()
         };
-        by_line
-            .filter(|text| tree(text).is_ok_and(|tree| tree == merged))
-            .unwrap_or_else(|| emit(&merged))
+        by_line.filter(|text| tree(text).is_ok_and(|tree| tree == merged)).unwrap_or_else(|| {
+            match &merged {
+                Tree::Map(objects) if manifests::recognise(ours).is_some() => {
+                    objects.values().map(|object| format!("---\n{}", emit(object))).collect()
+                }
+                merged => emit(merged),
+            }
+        })
     });
     Ok(Merge { text, changes, conflicts: merger.conflicts })
 }
@@ -101,7 +106,21 @@ enum Tree {
     Map(IndexMap<String, Tree>),
 }
 
+/// Of manifests, the objects by kind and name: their order in the text means nothing.
 fn tree(source: &str) -> Result<Tree, Diagnostic> {
+    if let Some(documents) = manifests::recognise(source) {
+        let key = |root: &Node| {
+            let metadata = root.get("metadata");
+            let part = |key: &str| metadata.and_then(|metadata| metadata.get(key)?.text());
+            let kind = root.get("kind").and_then(Node::text).unwrap_or_default();
+            let place =
+                part("namespace").map_or(String::new(), |namespace| format!("{namespace}/"));
+            format!("{kind}/{place}{}", part("name").unwrap_or_default())
+        };
+        let objects =
+            documents.iter().map(|document| (key(&document.root), from_node(&document.root)));
+        return Ok(Tree::Map(objects.collect()));
+    }
     Ok(from_node(&yaml::parse(source)?))
 }
 
@@ -320,6 +339,20 @@ mod tests {
         }
         let paths: Vec<_> = merge.changes.iter().map(|change| change.path.as_str()).collect();
         assert_eq!(paths, ["services.web.image", "services.web.environment"]);
+    }
+
+    #[test]
+    fn manifests_are_merged_object_by_object() {
+        let base = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: '1'}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\ndata: {x: '1'}\n";
+        let ours = base.replacen("x: '1'", "x: '2'", 1);
+        let theirs = base
+            .replace("metadata: {name: b}\ndata: {x: '1'}", "metadata: {name: b}\ndata: {x: '3'}");
+        let merge = merge3(base, &ours, &theirs, &IndexMap::new());
+        let text = merge.ok().and_then(|merge| merge.text).unwrap_or_default();
+        let project = crate::load(&text, &()).project.unwrap_or_default();
+        let values: Vec<_> =
+            project.manifests.iter().map(|m| m.object["data"]["x"].clone()).collect();
+        assert_eq!(values, ["2", "3"], "{text}");
     }
 
     #[test]

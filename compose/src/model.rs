@@ -20,6 +20,31 @@ pub struct Project {
     pub secrets: IndexMap<String, FileSource>,
     /// Configs.
     pub configs: IndexMap<String, FileSource>,
+    /// `x-drover-namespace`: where on a Kubernetes cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// `x-drover-adopt`: on a Kubernetes cluster, what is there under the names that this text
+    /// leads to becomes the stack's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub adopt: bool,
+    /// The objects of a text that is Kubernetes manifests. Its services are then the workloads
+    /// among them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub manifests: Vec<Manifest>,
+}
+
+/// A Kubernetes object as a text has it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Manifest {
+    /// Where it stands in the text, from 1.
+    #[serde(skip)]
+    pub line: u32,
+    /// The service that it makes, if it is a workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The object.
+    pub object: serde_json::Value,
 }
 
 /// A service.
@@ -43,6 +68,10 @@ pub struct Service {
     pub ports: Vec<Port>,
     /// Ports to expose to other services, `PORT[/PROTOCOL]`.
     pub expose: Vec<String>,
+    /// `x-drover-ingress`: under which names and paths people reach it over HTTP, where the
+    /// cluster has something that lets them in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ingress: Vec<Ingress>,
     /// What to mount.
     pub volumes: Vec<Mount>,
     /// The networks to be in, by the name in the text.
@@ -164,6 +193,24 @@ pub struct Port {
     /// For clusters with a routing mesh: on every host, or only where a container runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<PublishMode>,
+}
+
+/// A name and path under which a service is reached over HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ingress {
+    /// The host name; absent: any.
+    pub host: Option<String>,
+    /// Begins with `/`.
+    pub path: String,
+    /// The container's port; 0: the first one that the service has.
+    pub port: u16,
+    /// The Secret with the certificate.
+    pub tls: Option<String>,
+    /// Who lets people in; absent: the cluster's default.
+    pub class: Option<String>,
+    /// For who lets people in.
+    pub annotations: IndexMap<String, String>,
 }
 
 /// Where a port is published.

@@ -73,6 +73,21 @@ impl Node {
         }
     }
 
+    /// As JSON, with scalars as `kubectl` takes them (YAML 1.1: `yes` is true, `0644` is octal).
+    pub fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Scalar(text, false) => text.as_str().into(),
+            Value::Scalar(text, true) => plain_scalar(text),
+            Value::List(items) => items.iter().map(Node::to_json).collect(),
+            Value::Map(entries) => {
+                let entries = entries.iter();
+                serde_json::Value::Object(
+                    entries.map(|(key, node)| (key.text.clone(), node.to_json())).collect(),
+                )
+            }
+        }
+    }
+
     fn size(&self) -> usize {
         1 + match &self.value {
             Value::Scalar(..) => 0,
@@ -80,6 +95,50 @@ impl Node {
             Value::Map(entries) => entries.iter().map(|(_, node)| 1 + node.size()).sum(),
         }
     }
+}
+
+/// What an unquoted scalar stands for.
+fn plain_scalar(text: &str) -> serde_json::Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return serde_json::Value::Null,
+        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => {
+            return true.into();
+        }
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => {
+            return false.into();
+        }
+        _ => {}
+    }
+    whole_number(text).or_else(|| fraction(text)).unwrap_or_else(|| text.into())
+}
+
+fn whole_number(text: &str) -> Option<serde_json::Value> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (radix, digits) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
+        [b'0', b'o' | b'O', ..] => (8, &digits[2..]),
+        [b'0', b'b' | b'B', ..] => (2, &digits[2..]),
+        [b'0', _, ..] => (8, &digits[1..]),
+        _ => (10, digits),
+    };
+    // The parser of numbers takes a sign, too.
+    if !digits.starts_with(|c: char| c.is_digit(radix)) {
+        return None;
+    }
+    let value = u64::from_str_radix(digits, radix).ok()?;
+    if negative { 0_i64.checked_sub_unsigned(value).map(Into::into) } else { Some(value.into()) }
+}
+
+fn fraction(text: &str) -> Option<serde_json::Value> {
+    let begins = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.');
+    let fits = text.starts_with(begins)
+        && text.contains(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| begins(c) || matches!(c, 'e' | 'E'));
+    let value: f64 = text.parse().ok().filter(|_| fits)?;
+    serde_json::Number::from_f64(value).map(Into::into)
 }
 
 fn error(line: usize, column: usize, code: &str, message: impl Into<String>) -> Diagnostic {
@@ -95,10 +154,37 @@ fn error(line: usize, column: usize, code: &str, message: impl Into<String>) -> 
 
 /// Reads one document. Positions count from 1.
 pub fn parse(source: &str) -> Result<Node, Diagnostic> {
-    if source.len() > LARGEST_SOURCE {
-        return Err(error(1, 0, "too_large", "The text is larger than 1 MiB."));
+    let mut documents = parse_documents(source, LARGEST_SOURCE)?;
+    if documents.len() > 1 {
+        return Err(error(
+            documents[1].start as usize,
+            0,
+            "several_documents",
+            "There is more than one document here; a Compose text is one.",
+        ));
     }
-    let mut events = Vec::new();
+    let document = documents.pop();
+    document.map(|document| document.root).ok_or_else(|| error(1, 0, "empty", "The text is empty."))
+}
+
+/// One document of several.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// The line that it begins in, from 1: the one of its `---`, where there is one.
+    pub start: u32,
+    /// What it holds.
+    pub root: Node,
+}
+
+/// Reads all documents of a text of at most `largest` bytes. Those that hold nothing are left out.
+pub fn parse_documents(source: &str, largest: usize) -> Result<Vec<Document>, Diagnostic> {
+    if source.len() > largest {
+        let message = format!("The text is larger than {} MiB.", largest >> 20);
+        return Err(error(1, 0, "too_large", message));
+    }
+    let mut documents = Vec::new();
+    let (mut events, mut start) = (Vec::new(), 1);
+    let mut nodes = 0;
     for event in Parser::new_from_str(source) {
         let (event, span) = event.map_err(|problem| {
             let at = problem.marker();
@@ -110,24 +196,21 @@ pub fn parse(source: &str) -> Result<Node, Diagnostic> {
             )
         })?;
         match event {
-            Event::StreamStart | Event::StreamEnd | Event::DocumentEnd | Event::Nothing => {}
-            Event::DocumentStart(_) if !events.is_empty() => {
-                return Err(error(
-                    span.start.line(),
-                    span.start.col(),
-                    "several_documents",
-                    "There is more than one document here; a Compose text is one.",
-                ));
+            Event::StreamStart | Event::StreamEnd | Event::Nothing => {}
+            Event::DocumentStart(_) => start = span.start.line() as u32,
+            Event::DocumentEnd => {
+                let events = std::mem::take(&mut events).into_iter();
+                let mut builder = Builder { events, anchors: HashMap::new(), nodes };
+                let root = builder.node(0)?;
+                nodes = builder.nodes;
+                if !(root.is_null() && root.text() == Some("")) {
+                    documents.push(Document { start, root });
+                }
             }
-            Event::DocumentStart(_) => {}
             other => events.push((other, span)),
         }
     }
-    if events.is_empty() {
-        return Err(error(1, 0, "empty", "The text is empty."));
-    }
-    let mut builder = Builder { events: events.into_iter(), anchors: HashMap::new(), nodes: 0 };
-    builder.node(0)
+    Ok(documents)
 }
 
 struct Builder<'a> {
@@ -156,8 +239,10 @@ impl Builder<'_> {
         }
         self.count(1, line, column)?;
         let (value, anchor) = match event {
-            Event::Scalar(text, style, anchor, _) => {
-                (Value::Scalar(text.into_owned(), style == ScalarStyle::Plain), anchor)
+            Event::Scalar(text, style, anchor, tag) => {
+                // With a tag such as `!!str` it is not what it looks like.
+                let plain = style == ScalarStyle::Plain && tag.is_none();
+                (Value::Scalar(text.into_owned(), plain), anchor)
             }
             Event::SequenceStart(anchor, _) => (self.list(depth)?, anchor),
             Event::MappingStart(anchor, _) => (self.map(depth)?, anchor),
@@ -259,4 +344,34 @@ fn merge_sources(key: &Key, node: Node) -> Result<Vec<(Key, Node)>, Diagnostic> 
         merged.extend(entries);
     }
     Ok(merged)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn documents_know_their_lines() {
+        let text = "# first\na: 1\n---\n---\nb: 2\n...\n---\n# nothing\n";
+        let documents = parse_documents(text, 1 << 20).unwrap_or_default();
+        let lines: Vec<_> = documents.iter().map(|d| (d.start, d.root.line)).collect();
+        assert_eq!(lines.len(), 2, "{documents:?}");
+        assert_eq!(lines[0].1, 2);
+        assert_eq!(lines[1], (4, 5));
+        assert!(parse_documents(text, 10).is_err());
+    }
+
+    #[test]
+    fn scalars_are_what_kubectl_takes_them_for() {
+        let text = "a: 0644\nb: 0o17\nc: yes\nd: '1'\ne: 1.5\nf: 1e3\ng: ~\nh: 10.0.0.1\ni: -3\nj: 0x1f\nk: !!str 5\nl: 12e\nm: 089\nn: .inf\no: y\n";
+        let value = parse(text).map(|node| node.to_json()).unwrap_or_default();
+        let expected = json!({
+            "a": 420, "b": 15, "c": true, "d": "1", "e": 1.5, "f": 1000.0, "g": null,
+            "h": "10.0.0.1", "i": -3, "j": 31, "k": "5", "l": "12e", "m": 89.0, "n": ".inf",
+            "o": "y",
+        });
+        assert_eq!(value, expected);
+    }
 }

@@ -6,7 +6,9 @@ import { yaml } from "@codemirror/lang-yaml";
 import { HighlightStyle, syntaxHighlighting, indentOnInput, bracketMatching, foldGutter } from "@codemirror/language";
 import { lintGutter, setDiagnostics } from "@codemirror/lint";
 import { searchKeymap, highlightSelectionMatches } from "@codemirror/search";
+import { autocompletion, completionKeymap } from "@codemirror/autocomplete";
 import { tags } from "@lezer/highlight";
+import { completions, unknownKeys } from "./schema.js";
 
 // Colours come from the app's own variables, so that light and dark follow the page.
 const colours = HighlightStyle.define([
@@ -29,6 +31,22 @@ const theme = EditorView.theme({
 });
 
 export function createEditor(element, { doc, onChange, readOnly = false, nonce, label }) {
+  // What completion and marks go by, once it has come: {schema, message}.
+  let known = null;
+  // Problems that the app has found, shown together with those found here.
+  let told = [];
+  const mark = () => {
+    const text = view.state.doc;
+    const found = known ? unknownKeys(text.toString(), known.schema, known.message) : [];
+    const diagnostics = [...told, ...found].map(({ line, column, severity, message }) => {
+      const at = text.line(Math.min(Math.max(line, 1), text.lines));
+      const from = Math.min(at.from + Math.max(column - 1, 0), at.to);
+      return { from, to: at.to, severity, message };
+    });
+    diagnostics.sort((a, b) => a.from - b.from);
+    view.dispatch(setDiagnostics(view.state, diagnostics));
+  };
+  let waiting = 0;
   const view = new EditorView({
     parent: element,
     state: EditorState.create({
@@ -48,12 +66,18 @@ export function createEditor(element, { doc, onChange, readOnly = false, nonce, 
         theme,
         EditorState.tabSize.of(2),
         EditorView.contentAttributes.of({ "aria-label": label ?? "" }),
-        keymap.of([...defaultKeymap, ...historyKeymap, ...searchKeymap, indentWithTab]),
+        autocompletion({ override: [completions(() => known?.schema)], icons: false }),
+        keymap.of([...completionKeymap, ...defaultKeymap, ...historyKeymap, ...searchKeymap, indentWithTab]),
         EditorState.readOnly.of(readOnly),
         EditorView.editable.of(!readOnly),
         lintGutter(),
         EditorView.updateListener.of((update) => {
-          if (update.docChanged && onChange) onChange(update.state.doc.toString());
+          if (!update.docChanged) return;
+          if (onChange) onChange(update.state.doc.toString());
+          if (known) {
+            clearTimeout(waiting);
+            waiting = setTimeout(mark, 400);
+          }
         }),
       ],
     }),
@@ -61,12 +85,13 @@ export function createEditor(element, { doc, onChange, readOnly = false, nonce, 
   return {
     // Marks problems: {line, column, severity, message}, lines and columns from 1.
     setDiagnostics: (marks) => {
-      const diagnostics = marks.map(({ line, column, severity, message }) => {
-        const at = view.state.doc.line(Math.min(Math.max(line, 1), view.state.doc.lines));
-        const from = Math.min(at.from + Math.max(column - 1, 0), at.to);
-        return { from, to: at.to, severity, message };
-      });
-      view.dispatch(setDiagnostics(view.state, diagnostics));
+      told = marks;
+      mark();
+    },
+    // The JSON Schema of what is edited: {schema, message}, `message` says that a {field} is unknown.
+    setSchema: (given) => {
+      known = given;
+      mark();
     },
     getDoc: () => view.state.doc.toString(),
     setDoc: (text) =>
@@ -77,6 +102,9 @@ export function createEditor(element, { doc, onChange, readOnly = false, nonce, 
       view.focus();
     },
     focus: () => view.focus(),
-    dispose: () => view.destroy(),
+    dispose: () => {
+      clearTimeout(waiting);
+      view.destroy();
+    },
   };
 }

@@ -82,6 +82,7 @@ pub struct Request {
     method: Method,
     path: String,
     body: Option<String>,
+    file: Option<(&'static str, Vec<u8>)>,
     if_match: Option<i64>,
     key: Option<Uuid>,
 }
@@ -114,7 +115,7 @@ pub fn patch(path: impl Into<String>, body: &impl Serialize) -> Request {
 impl Request {
     fn new(method: Method, path: String, body: Option<String>) -> Self {
         let key = (method == Method::POST).then(Uuid::new_v4);
-        Self { method, path: format!("/v1/{path}"), body, if_match: None, key }
+        Self { method, path: format!("/v1/{path}"), body, file: None, if_match: None, key }
     }
 
     /// Adds a query parameter; nothing when the value is empty.
@@ -130,6 +131,12 @@ impl Request {
     /// Adds a body, for methods that seldom have one.
     pub fn body(mut self, body: &impl Serialize) -> Self {
         self.body = serde_json::to_string(body).ok();
+        self
+    }
+
+    /// Sends bytes of this media type, not JSON.
+    pub fn file(mut self, media_type: &'static str, bytes: Vec<u8>) -> Self {
+        self.file = Some((media_type, bytes));
         self
     }
 
@@ -187,9 +194,14 @@ impl Request {
         if let Some(key) = self.key {
             request = request.header("Idempotency-Key", &key.to_string());
         }
-        let request = match &self.body {
-            Some(body) => request.header("Content-Type", "application/json").body(body.as_str()),
-            None => request.build(),
+        let request = match (&self.file, &self.body) {
+            (Some((media_type, bytes)), _) => request
+                .header("Content-Type", media_type)
+                .body(js_sys::Uint8Array::from(bytes.as_slice())),
+            (None, Some(body)) => {
+                request.header("Content-Type", "application/json").body(body.as_str())
+            }
+            (None, None) => request.build(),
         };
         let offline = || ApiError::new("offline", t().error.offline);
         let response = request.map_err(|_| offline())?.send().await.map_err(|_| offline())?;

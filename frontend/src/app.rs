@@ -1,6 +1,7 @@
 //! The routes. Each page has a real address; what is open on it (tab, search, order) is in the
 //! query.
 
+use drover_api::ClusterKind;
 use leptos::prelude::*;
 use leptos_meta::provide_meta_context;
 use leptos_router::{
@@ -11,6 +12,7 @@ use leptos_router::{
 
 use crate::{
     components::{ConfirmDialog, ToastArea, use_toasts},
+    environment::use_env,
     frame::{EnvironmentFrame, Frame},
     i18n::LanguageContext,
     later,
@@ -73,7 +75,7 @@ fn pages() -> AnyView {
 fn EnvironmentRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("environments/:environment_id") view=EnvironmentFrame>
-            <Route path=path!("") view=later!(OverviewPage) />
+            <Route path=path!("") view=page(EnvironmentStart) />
             <Route path=path!("stacks") view=later!(Stacks) />
             <Route path=path!("stacks/new") view=later!(NewStack) />
             <Route path=path!("stacks/:stack_id") view=later!(StackPage) />
@@ -101,6 +103,7 @@ fn EngineRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
             <Route path=path!("hosts/tokens") view=later!(RegistrationTokens) />
             <Route path=path!("hosts/:host_id") view=later!(HostPage) />
             <SwarmRoutes />
+            <KubernetesRoutes />
             <Route path=path!("catalog") view=later!(CatalogPage) />
             <Route path=path!("catalog/:catalog_id/:template") view=later!(TemplatePage) />
             <Route path=path!("secrets") view=later!(SecretsPage) />
@@ -122,6 +125,40 @@ fn SwarmRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
 }
 
 #[component(transparent)]
+fn KubernetesRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
+    view! {
+        <ParentRoute path=path!("kubernetes") view=kubernetes_frame>
+            <Route path=path!("") view=later!(KubernetesStart) />
+            <Route path=path!("create") view=later!(KubernetesCreate) />
+            <Route path=path!("kubectl") view=later!(KubernetesKubectl) />
+            <Route path=path!("limits") view=later!(KubernetesLimits) />
+            <Route path=path!(":type") view=later!(KubernetesList) />
+            <Route path=path!(":type/:namespace/:name") view=later!(KubernetesObject) />
+            <Route path=path!("*any") view=page(NotFound) />
+        </ParentRoute>
+    }
+    .into_inner()
+}
+
+/// The frame of the Kubernetes pages, which comes with their code. It stays while they change.
+fn kubernetes_frame() -> AnyView {
+    later::shown(|| Box::pin(later::KubernetesBrowser()))
+}
+
+/// The first page of an environment, by what it runs on.
+#[component]
+fn EnvironmentStart() -> impl IntoView {
+    let env = use_env();
+    let kubernetes = Memo::new(move |_| {
+        env.get().is_some_and(|env| env.cluster_kind == ClusterKind::Kubernetes)
+    });
+    move || match kubernetes.get() {
+        true => later::shown(|| Box::pin(later::KubernetesOverview())),
+        false => later::shown(|| Box::pin(later::OverviewPage())),
+    }
+}
+
+#[component(transparent)]
 fn AdminRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
     view! {
         <ParentRoute path=path!("admin") view=AdminFrame>
@@ -130,6 +167,9 @@ fn AdminRoutes() -> impl leptos_router::MatchNestedRoutes + Clone {
             <Route path=path!("sign-in/new") view=later!(NewProvider) />
             <Route path=path!("sign-in/:provider_id") view=later!(ProviderPage) />
             <Route path=path!("environments") view=later!(EnvironmentsPage) />
+            <Route path=path!("clusters") view=later!(Clusters) />
+            <Route path=path!("clusters/new") view=later!(ImportClusterPage) />
+            <Route path=path!("clusters/:cluster_id") view=later!(ClusterPage) />
             <Route path=path!("catalogs") view=later!(Catalogs) />
             <Route path=path!("audit") view=later!(AuditLog) />
             <Route path=path!("settings") view=later!(Settings) />

@@ -1,6 +1,6 @@
 //! The environments that the user sees, and the one that the page is in.
 
-use drover_api::{Environment, List, Permission, Topic};
+use drover_api::{ClusterKind, Environment, List, Permission, Topic};
 use leptos::{prelude::*, reactive::graph::Observer};
 use leptos_router::hooks::use_location;
 use uuid::Uuid;
@@ -97,6 +97,13 @@ impl Env {
     /// Its name.
     pub fn name(self) -> String {
         self.environment.with(|env| env.as_ref().map(|env| env.name.clone()).unwrap_or_default())
+    }
+
+    /// Whether it stands on Kubernetes; that does not change.
+    pub fn is_kubernetes(self) -> bool {
+        self.environment.with_untracked(|env| {
+            env.as_ref().is_some_and(|env| env.cluster_kind == ClusterKind::Kubernetes)
+        })
     }
 
     /// Whether the user may do this here.

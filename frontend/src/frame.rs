@@ -151,13 +151,15 @@ fn Navigation(open: RwSignal<bool>) -> impl IntoView {
         let link = |glyph, rest: &'static str, label| {
             view! { <NavLink glyph=glyph href=environment::path(id, rest) label=label exact=rest.is_empty() /> }
         };
+        let kubernetes = kind == ClusterKind::Kubernetes;
         Some(view! {
             <div class="nav-group">
                 {link(Glyph::Overview, "", words.overview)}
                 {link(Glyph::Stack, "stacks", words.stacks)}
-                {link(Glyph::Container, "containers", words.containers)}
+                {(!kubernetes).then(|| link(Glyph::Container, "containers", words.containers))}
+                {kubernetes.then(|| link(Glyph::Kubernetes, "kubernetes", words.resources))}
                 {link(Glyph::Catalog, "catalog", words.catalog)}
-                {link(Glyph::Host, "hosts", words.hosts)}
+                {(!kubernetes).then(|| link(Glyph::Host, "hosts", words.hosts))}
                 {(kind == ClusterKind::Swarm).then(|| link(Glyph::Swarm, "swarm", words.swarm))}
                 {link(Glyph::Lock, "secrets", words.secrets)}
                 {link(Glyph::Users, "members", words.members)}
@@ -174,6 +176,7 @@ fn Navigation(open: RwSignal<bool>) -> impl IntoView {
                     <NavLink glyph=Glyph::User href="/admin/users" label=words.users />
                     <NavLink glyph=Glyph::IdCard href="/admin/sign-in" label=words.sign_in />
                     <NavLink glyph=Glyph::Environment href="/admin/environments" label=words.environments />
+                    <NavLink glyph=Glyph::Kubernetes href="/admin/clusters" label=words.clusters />
                     <NavLink glyph=Glyph::Library href="/admin/catalogs" label=words.catalogs />
                     <NavLink glyph=Glyph::Audit href="/admin/audit" label=words.audit />
                     <NavLink glyph=Glyph::Shield href="/admin/settings" label=words.settings />

@@ -78,6 +78,7 @@ icons! {
     Branch r#"<circle cx="6.5" cy="5.5" r="2.3"/><circle cx="6.5" cy="18.5" r="2.3"/><circle cx="17.5" cy="7.5" r="2.3"/><path d="M6.5 7.8v8.4M17.5 9.8c0 3.2-2.4 4.4-5.5 4.6-3 .2-5.5.4-5.5 1.8"/>"#
     IdCard r#"<rect x="3" y="5" width="18" height="14" rx="2"/><circle cx="8.5" cy="10.5" r="2"/><path d="M5.5 16c.3-1.7 1.4-2.6 3-2.6s2.7.9 3 2.6M14.5 10h3.5M14.5 14h3.5"/>"#
     Swarm r#"<circle cx="12" cy="5" r="2.2"/><circle cx="5" cy="17" r="2.2"/><circle cx="19" cy="17" r="2.2"/><path d="M10.9 6.9 6.1 15.1M13.1 6.9l4.8 8.2M7.2 17h9.6"/>"#
+    Kubernetes r#"<path d="M12 2.8 19.6 6.4l1.9 8.2-5.3 6.6H7.8l-5.3-6.6 1.9-8.2z"/><circle cx="12" cy="12.2" r="3"/><path d="M12 9.2V6.4M14.6 13.7l2.5 1.5M9.4 13.7l-2.5 1.5"/>"#
     Terminal r#"<rect x="3" y="4.5" width="18" height="15" rx="2"/><path d="m7 9.5 3 2.5-3 2.5M12.5 15H17"/>"#
     Lock r#"<rect x="5" y="10.5" width="14" height="10" rx="2"/><path d="M8 10.5V8a4 4 0 0 1 8 0v2.5"/>"#
 }

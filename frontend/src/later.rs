@@ -33,6 +33,8 @@ groups! {
     apps: AddHost, RegistrationTokens, NewStack, UpgradePage, CatalogPage, TemplatePage, SecretsPage, Members,
         EnvironmentSettings;
     swarm: SwarmPage, SwarmNodePage, SwarmServicePage;
+    kubernetes: KubernetesOverview, KubernetesBrowser, KubernetesStart, KubernetesList, KubernetesObject,
+        KubernetesCreate, KubernetesKubectl, KubernetesLimits, Clusters, ImportClusterPage, ClusterPage;
     administration: Profile, Password, ApiKeys, Users, Providers, NewProvider, ProviderPage,
         EnvironmentsPage, Catalogs, AuditLog, Settings;
 }

@@ -149,6 +149,28 @@ fn writes_cluster(role: Role, kind: &Kind) -> bool {
     }
 }
 
+/// Whether everybody with a role in the cluster sees objects of this type, which are in no
+/// namespace.
+pub fn is_shared(kind: &Kind) -> bool {
+    !kind.namespaced && is_in(kind, SHARED)
+}
+
+/// What a role may do with a type of objects; nothing when empty. What the cluster decides by, told
+/// without asking it.
+pub fn verbs(role: Role, whole_cluster: bool, kind: &Kind) -> &'static [&'static str] {
+    let (readable, writable) = if kind.namespaced {
+        (reads(role, kind), writes(role, kind))
+    } else {
+        let readable = whole_cluster || is_shared(kind);
+        (readable, whole_cluster && writes_cluster(role, kind))
+    };
+    match (readable, writable) {
+        (_, true) => ALL,
+        (true, false) => READ,
+        (false, false) => &[],
+    }
+}
+
 /// What goes with the right to write pods and workloads.
 const SUBRESOURCES: &[(&str, &[&str], &[&str])] = &[
     ("", &["pods/attach", "pods/exec", "pods/portforward"], &["get", "create"]),
@@ -353,6 +375,30 @@ mod tests {
         assert_eq!(verbs("drover:member", bindings.0, bindings.1), READ);
         assert_eq!(verbs("drover:owner", bindings.0, bindings.1), ALL);
         assert_eq!(verbs("drover:owner", "", "endpoints"), READ);
+    }
+
+    #[test]
+    fn verbs_are_those_of_the_roles() {
+        for kind in kinds().iter().filter(|kind| kind.listable) {
+            for role in Role::ALL {
+                let name = match kind.namespaced {
+                    true => format!("drover:{}", role.as_str()),
+                    false => format!("drover:cluster-{}", role.as_str()),
+                };
+                let told = super::verbs(role, true, kind);
+                assert_eq!(verbs(&name, &kind.group, &kind.plural), told, "{name} {kind:?}");
+                let part = super::verbs(role, false, kind);
+                let shared = verbs("drover:cluster-reader", &kind.group, &kind.plural);
+                assert_eq!(
+                    part.to_vec(),
+                    if kind.namespaced {
+                        told.to_vec()
+                    } else {
+                        shared.iter().map(String::as_str).collect()
+                    }
+                );
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! supported.
 
 mod health;
+mod ingress;
 mod parts;
 mod service;
 mod top;

@@ -177,6 +177,7 @@ impl Reader<'_> {
             "depends_on" => s.depends_on = self.depends_on(node, path),
             "healthcheck" => s.healthcheck = Some(self.healthcheck(node, path)),
             "x-drover-health" => s.health = self.health(node, path),
+            "x-drover-ingress" => s.ingress = self.ingress(node, path),
             // As it stands in a rancher-compose text.
             "health_check" => s.health = self.rancher_health(node, path),
             "restart" => {

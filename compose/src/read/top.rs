@@ -35,6 +35,12 @@ pub(crate) fn project(r: &mut Reader<'_>, root: &Node) -> Project {
             "volumes" => project.volumes = section(r, node, "volumes", volume),
             "secrets" => project.secrets = files(r, node, "secrets"),
             "configs" => project.configs = files(r, node, "configs"),
+            "x-drover-namespace" => {
+                let what = "a namespace: 1 to 63 lower-case letters, digits and `-`";
+                project.namespace =
+                    r.parsed(node, &key.text, what, |text| is_label(text).then(|| text.to_owned()));
+            }
+            "x-drover-adopt" => project.adopt = r.bool(node, &key.text),
             "include" => r.unsupported(
                 key,
                 "include",
@@ -52,6 +58,15 @@ pub(crate) fn project(r: &mut Reader<'_>, root: &Node) -> Project {
     check_sidekicks(r, root, &project);
     project.align_sidekicks();
     project
+}
+
+/// Whether a text is a DNS label (RFC 1123).
+pub(super) fn is_label(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=63).contains(&text.len())
+        && text.starts_with(fits)
+        && text.ends_with(fits)
+        && text.chars().all(|c| fits(c) || c == '-')
 }
 
 fn check_name(r: &mut Reader<'_>, key: &Key, path: &str) -> bool {

@@ -76,6 +76,9 @@ pub fn Editor(
     /// Marked in the margin and under the text.
     #[prop(optional, into)]
     marks: Signal<Vec<Mark>>,
+    /// A JSON Schema to complete and to look for unknown fields by, as its text.
+    #[prop(optional, into)]
+    schema: Signal<Option<String>>,
     /// Shown but not edited.
     #[prop(optional)]
     read_only: bool,
@@ -144,6 +147,15 @@ pub fn Editor(
                 })
                 .collect();
             with_editor("setDiagnostics", marks.into());
+        }
+    });
+    Effect::new(move || {
+        let schema = schema.get();
+        if ready.get()
+            && let Some(schema) = schema.and_then(|text| js_sys::JSON::parse(&text).ok())
+        {
+            let message = t().error.unknown_field.into();
+            with_editor("setSchema", object(&[("schema", schema), ("message", message)]).into());
         }
     });
     on_cleanup(move || {

@@ -70,7 +70,7 @@ impl Ask {
 
 /// A column of a table of `T`.
 pub struct Column<T> {
-    key: &'static str,
+    key: String,
     title: String,
     sortable: bool,
     width: String,
@@ -81,12 +81,12 @@ pub struct Column<T> {
 impl<T> Column<T> {
     /// `key` is the field's name in the API's `?sort=`.
     pub fn new<V: IntoView + 'static>(
-        key: &'static str,
+        key: impl Into<String>,
         title: impl Into<String>,
         cell: impl Fn(&T) -> V + Send + Sync + 'static,
     ) -> Self {
         Self {
-            key,
+            key: key.into(),
             title: title.into(),
             sortable: false,
             width: "minmax(5rem, 1fr)".into(),
@@ -128,7 +128,7 @@ pub struct TableSpec<T> {
 }
 
 struct Head {
-    key: &'static str,
+    key: String,
     title: String,
     sortable: bool,
     end: bool,
@@ -145,6 +145,8 @@ struct Core {
     actions: Option<RowFn<Vec<MenuItem>>>,
     patch: Option<Arc<dyn Fn(&Event, &AnyRow) -> Option<AnyRow> + Send + Sync>>,
     topics: &'static [Topic],
+    matters: Arc<dyn Fn(&Event) -> bool + Send + Sync>,
+    pace: u64,
     empty: Option<ViewFn>,
     selected: Option<RwSignal<Vec<String>>>,
     selection_actions: ViewFn,
@@ -190,6 +192,8 @@ impl<T: Clone + PartialEq + DeserializeOwned + Send + Sync + 'static> TableSpec<
             actions: None,
             patch: None,
             topics: &[],
+            matters: Arc::new(|_| true),
+            pace: 700,
             empty: None,
             selected: None,
             selection_actions: ViewFn::default(),
@@ -238,6 +242,18 @@ impl<T: Clone + PartialEq + DeserializeOwned + Send + Sync + 'static> TableSpec<
     /// Fetches the rows in view again after events of these topics.
     pub fn live(mut self, topics: &'static [Topic]) -> Self {
         self.core.topics = topics;
+        self
+    }
+
+    /// Of those events, only the ones for which this is true.
+    pub fn when(mut self, matters: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
+        self.core.matters = Arc::new(matters);
+        self
+    }
+
+    /// Fetches after events at most once in so many milliseconds; 700 when left out.
+    pub fn pace(mut self, ms: u64) -> Self {
+        self.core.pace = ms;
         self
     }
 
@@ -599,7 +615,7 @@ fn follow(
     if core.topics.is_empty() {
         return;
     }
-    let again = throttled(700, move || {
+    let again = throttled(core.pace, move || {
         let Some(range) = view.try_get_untracked() else { return };
         generation.update_value(|n| *n += 1);
         asked.set_value(Vec::new());
@@ -614,7 +630,7 @@ fn follow(
     let core = core.clone();
     use_live(move |event| {
         let Some(event) = event else { return again() };
-        if !core.topics.contains(&event.topic) {
+        if !core.topics.contains(&event.topic) || !(core.matters)(event) {
             return;
         }
         if let Some(patch) = &core.patch {
@@ -719,23 +735,24 @@ fn draw_head(core: &Arc<Core>, heads: &Arc<Vec<Head>>, shown: Shown) -> AnyView 
     let columns = heads
         .iter()
         .map(|head| {
-            let key = head.key;
+            let key = StoredValue::new(head.key.clone());
             let class = if head.end { "table-cell table-end" } else { "table-cell" };
             if !head.sortable {
                 return view! { <div class=class role="columnheader">{head.title.clone()}</div> }
                     .into_any();
             }
             let order = move || {
-                sort.with(|sort| match sort.strip_prefix('-') {
-                    Some(name) if name == key => "descending",
-                    None if sort == key => "ascending",
-                    _ => "none",
+                key.with_value(|key| {
+                    sort.with(|sort| match sort.strip_prefix('-') {
+                        Some(name) if name == key => "descending",
+                        None if sort == key => "ascending",
+                        _ => "none",
+                    })
                 })
             };
             let turn = move |_| {
-                sort.update(|sort| {
-                    *sort = if sort == key { format!("-{key}") } else { key.to_owned() }
-                });
+                let key = key.get_value();
+                sort.update(|sort| *sort = if *sort == key { format!("-{key}") } else { key });
             };
             view! {
                 <div class=class role="columnheader" aria-sort=order>

@@ -65,6 +65,7 @@ texts! {
         request_id: "Request", "请求";
         changed_meanwhile: "Somebody else has changed this since you opened it. Reload to see the newer version; what you typed is kept until then.", "在您打开之后已有其他人修改。请重新加载以查看新版本；在此之前您输入的内容会保留。";
         module: "A part of the app could not be loaded. Reload the page.", "应用的一部分无法加载。请重新加载页面。";
+        unknown_field: "The schema does not know {field}.", "架构中没有 {field}。";
         copy: "The browser does not allow copying here.", "浏览器不允许在此复制。";
     }
 }

@@ -17,6 +17,8 @@ texts! {
         removed: "{name} is no longer a member.", "{name} 已不再是成员。";
         no_members: "No members yet", "还没有成员";
         no_members_text: "Only administrators see this environment. Add users or groups and give them a role.", "只有管理员能看到此环境。请添加用户或组并分配角色。";
+        on_cluster: "Namespaces & limits", "命名空间与限制";
+        on_cluster_text: "Which namespaces of the cluster belong to this environment, what each may use, and what pods must keep to.", "此环境包含集群的哪些命名空间、各自的用量限制以及 Pod 必须遵守的规则。";
         settings: "Environment settings", "环境设置";
         general: "General", "常规";
         saved: "The environment is saved.", "环境已保存。";

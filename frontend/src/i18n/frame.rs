@@ -12,6 +12,8 @@ texts! {
         containers: "Containers", "容器";
         catalog: "Catalog", "应用目录";
         swarm: "Swarm", "Swarm";
+        resources: "Resources", "资源";
+        clusters: "Clusters", "集群";
         hosts: "Hosts", "主机";
         secrets: "Secrets & registries", "机密与镜像仓库";
         members: "Members", "成员";

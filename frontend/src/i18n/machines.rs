@@ -133,6 +133,8 @@ texts! {
         cluster_cattle_text: "Drover's own engine: spreads stacks over plain Docker hosts, with nothing to set up.", "Drover 自己的引擎：将应用栈分布到普通 Docker 主机，无需额外设置。";
         cluster_swarm: "Docker Swarm", "Docker Swarm";
         cluster_swarm_text: "A swarm of the environment's hosts, a new one or one that exists. “docker stack” sees what Drover makes.", "由此环境主机组成的 Swarm，新建或已有。“docker stack” 可以看到 Drover 创建的内容。";
+        cluster_kubernetes: "Kubernetes", "Kubernetes";
+        cluster_kubernetes_text: "A cluster that was imported: the whole of it, or some of its namespaces.", "已导入的集群：整个集群或其中部分命名空间。";
         cluster_stays: "This cannot be changed later.", "之后无法更改。";
     }
 }

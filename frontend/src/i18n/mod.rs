@@ -35,12 +35,14 @@ macro_rules! texts {
 mod account;
 mod admin;
 mod apps;
+mod clusters;
 mod common;
 mod containers;
 mod engine;
 mod environment;
 mod frame;
 mod hosts;
+mod kubernetes;
 mod machines;
 mod operations;
 mod overview;
@@ -177,6 +179,14 @@ of_its_own! {
 of_its_own! {
     /// Swarms.
     swarm: swarm::Swarm
+}
+of_its_own! {
+    /// Kubernetes clusters.
+    clusters: clusters::Clusters
+}
+of_its_own! {
+    /// Environments on Kubernetes.
+    kubernetes: kubernetes::Kubernetes
 }
 pub use swarm::Swarm as SwarmTexts;
 
@@ -341,6 +351,8 @@ mod tests {
             ("sign_in", sign_in::SignIn::PAIRS),
             ("machines", machines::Machines::PAIRS),
             ("swarm", swarm::Swarm::PAIRS),
+            ("clusters", clusters::Clusters::PAIRS),
+            ("kubernetes", kubernetes::Kubernetes::PAIRS),
         ] {
             for (key, en, zh) in pairs {
                 assert!(!en.is_empty() && !zh.is_empty(), "{area}.{key} is empty");

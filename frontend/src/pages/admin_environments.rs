@@ -1,6 +1,7 @@
 use drover_api::{ClusterKind, CreateEnvironment, Environment, Topic};
 use leptos::prelude::*;
 
+use super::kubernetes::share::{ChooseShare, Share};
 use crate::{
     api,
     components::*,
@@ -14,6 +15,7 @@ fn cluster_name(kind: ClusterKind) -> &'static str {
     match kind {
         ClusterKind::Cattle => t().admin.cluster_cattle,
         ClusterKind::Swarm => machines().cluster_swarm,
+        ClusterKind::Kubernetes => machines().cluster_kubernetes,
     }
 }
 
@@ -97,14 +99,19 @@ fn NewEnvironment(open: RwSignal<bool>, reload: Trigger) -> impl IntoView {
         let (name, text) = match kind {
             ClusterKind::Cattle => (words.cluster_cattle, words.cluster_cattle_text),
             ClusterKind::Swarm => (words.cluster_swarm, words.cluster_swarm_text),
+            ClusterKind::Kubernetes => (words.cluster_kubernetes, words.cluster_kubernetes_text),
         };
         (kind.as_str().to_owned(), name.to_owned(), text.to_owned())
     });
+    let share = Share::new();
+    let on_kubernetes =
+        Memo::new(move |_| cluster.with(|kind| kind == ClusterKind::Kubernetes.as_str()));
     let submit = move |()| {
         let input = CreateEnvironment {
             name: name.get_untracked(),
             description: description.get_untracked(),
             cluster_kind: ClusterKind::parse(&cluster.get_untracked()).unwrap_or_default(),
+            kubernetes: share.read().filter(|_| on_kubernetes.get_untracked()),
         };
         form.submit(
             move || async move { api::post("environments", &input).json::<Environment>().await },
@@ -140,6 +147,7 @@ fn NewEnvironment(open: RwSignal<bool>, reload: Trigger) -> impl IntoView {
             />
             <Choices label=machines().cluster value=cluster options=clusters.into() />
             <p class="field-help">{machines().cluster_stays}</p>
+            {move || on_kubernetes.get().then(|| view! { <ChooseShare share=share /> })}
             <FormActions form=form label=t().common.create on_cancel=move |()| open.set(false) />
         </FormView>
     }

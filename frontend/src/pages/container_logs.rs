@@ -1,6 +1,8 @@
-//! A container's log, live; a swarm service's too.
+//! A container's log, live; a swarm service's and pods' too.
 
-use drover_api::{LogLine, LogMessage, LogStream, ServiceLogLine, ServiceLogMessage};
+use drover_api::{
+    LogLine, LogMessage, LogStream, PodLogLine, PodLogMessage, ServiceLogLine, ServiceLogMessage,
+};
 use futures_util::StreamExt;
 use gloo_net::websocket::{Message, futures::WebSocket};
 use gloo_timers::future::TimeoutFuture;
@@ -40,6 +42,23 @@ impl Lines {
     }
 }
 
+/// Whose log it is: what its messages look like.
+#[derive(Clone, Copy, PartialEq, Default)]
+pub(super) enum LogOf {
+    /// A container's.
+    #[default]
+    Container,
+    /// A swarm service's: each line says which task wrote it.
+    Service,
+    /// Of pods: each line says which one wrote it, and which container of it.
+    Pods {
+        /// There are several pods.
+        many: bool,
+        /// There are several containers in them.
+        containers: bool,
+    },
+}
+
 /// The log: follows, searches, colours.
 #[component]
 pub(super) fn Logs(
@@ -47,9 +66,12 @@ pub(super) fn Logs(
     #[prop(into)] name: Signal<String>,
     /// Whether the container runs: when it runs again, so does the log.
     running: Signal<bool>,
-    /// Of a swarm's service: each line says which task wrote it.
+    /// Whose it is.
     #[prop(optional)]
-    service: bool,
+    of: LogOf,
+    /// More of the address: parameters.
+    #[prop(optional, into)]
+    query: String,
 ) -> impl IntoView {
     let words = &t().engine;
     let lines = Lines { lines: RwSignal::new(Vec::new()), next: StoredValue::new(0) };
@@ -58,7 +80,7 @@ pub(super) fn Logs(
     let stamps = RwSignal::new(false);
     let follow = RwSignal::new(true);
     let view_port = NodeRef::<leptos::html::Div>::new();
-    while_mounted(read(path.clone(), lines, note, running, service));
+    while_mounted(read(path.clone(), query.clone(), lines, note, running, of));
     Effect::new(move || {
         lines.lines.track();
         if follow.get()
@@ -97,13 +119,13 @@ pub(super) fn Logs(
     };
     let none = move || lines.lines.with(Vec::is_empty) && note.with(Option::is_none);
     let download =
-        move || format!("/v1/{path}/logs?format=text&tail=all&timestamps={}", stamps.get());
+        move || format!("/v1/{path}/logs?format=text&tail=all&timestamps={}{query}", stamps.get());
     view! {
         <div class="toolbar">
             <SearchBox label=words.log_search value=search />
             <Switch label=words.timestamps checked=stamps />
             <Switch label=words.follow checked=follow />
-            {(!service).then(|| view! {
+            {(of != LogOf::Service).then(|| view! {
                 <a class="btn btn-secondary" rel="external" href=download download=move || format!("{}.log", name.get())>
                     {t().common.download}
                 </a>
@@ -124,24 +146,29 @@ pub(super) fn Logs(
 /// Reads until the page is left; goes on from the last line when the connection was lost.
 async fn read(
     path: String,
+    query: String,
     lines: Lines,
     note: RwSignal<Option<String>>,
     running: Signal<bool>,
-    service: bool,
+    of: LogOf,
 ) {
     let words = &t().engine;
     let mut wait = 500;
     loop {
-        let query = match lines.last() {
+        let from = match lines.last() {
             Some(since) => format!("since={}", api::encode(&since)),
             None => "tail=500".to_owned(),
         };
-        let address = socket_address(&format!("{path}/logs/ws?follow=true&{query}"));
+        let address = socket_address(&format!("{path}/logs/ws?follow=true&{from}{query}"));
         let mut ended = false;
         if let Ok(mut socket) = WebSocket::open(&address) {
             while let Some(Ok(Message::Text(text))) = socket.next().await {
                 wait = 500;
-                let message = if service { of_service(&text) } else { crate::api::read(&text) };
+                let message = match of {
+                    LogOf::Container => crate::api::read(&text),
+                    LogOf::Service => of_service(&text),
+                    LogOf::Pods { many, containers } => of_pods(&text, many, containers),
+                };
                 match message {
                     Ok(LogMessage::Lines { lines: new }) => {
                         note.set(None);
@@ -181,10 +208,36 @@ fn of_service(text: &str) -> serde_json::Result<LogMessage> {
 
 fn with_task(line: ServiceLogLine) -> LogLine {
     let ServiceLogLine { at, stream, text, task_id, task_name } = line;
-    let name = task_name.or(task_id).unwrap_or_default();
-    // One of six colours, the same for all lines of a task.
+    let text = with_name(&task_name.or(task_id).unwrap_or_default(), &text);
+    LogLine { at, stream, text }
+}
+
+/// A message of the log of pods, as one of a container's: with the pod's and container's names
+/// before each line where there are several.
+fn of_pods(text: &str, many: bool, containers: bool) -> serde_json::Result<LogMessage> {
+    let named = |line: PodLogLine| {
+        let PodLogLine { at, pod, container, text } = line;
+        let name = match (many, containers) {
+            (true, true) => format!("{pod}/{container}"),
+            (true, false) => pod,
+            (false, true) => container,
+            (false, false) => String::new(),
+        };
+        let text = if name.is_empty() { text } else { with_name(&name, &text) };
+        LogLine { at, stream: LogStream::Stdout, text }
+    };
+    Ok(match crate::api::read(text)? {
+        PodLogMessage::Lines { lines } => {
+            LogMessage::Lines { lines: lines.into_iter().map(named).collect() }
+        }
+        PodLogMessage::End { reason } => LogMessage::End { reason },
+    })
+}
+
+/// A line with the name of who wrote it, in one of six colours: the same for all of its lines.
+fn with_name(name: &str, text: &str) -> String {
     let colour = 31 + name.bytes().map(u32::from).sum::<u32>() % 6;
-    LogLine { at, stream, text: format!("\u{1b}[{colour}m{name}\u{1b}[0m  {text}") }
+    format!("\u{1b}[{colour}m{name}\u{1b}[0m  {text}")
 }
 
 fn log_line(line: &LogLine, wanted: &str, stamps: RwSignal<bool>) -> AnyView {

@@ -11,7 +11,13 @@ use crate::{components::*, environment::Env, i18n::t, icons::Glyph};
 
 /// A terminal with the container's best shell.
 #[component]
-pub(super) fn Shell(env: Env, path: String) -> impl IntoView {
+pub(super) fn Shell(
+    env: Env,
+    path: String,
+    /// More of the address: parameters.
+    #[prop(optional, into)]
+    query: String,
+) -> impl IntoView {
     let words = &t().engine;
     let round = RwSignal::new(0_u32);
     if !env.may(Permission::Deploy) {
@@ -20,7 +26,7 @@ pub(super) fn Shell(env: Env, path: String) -> impl IntoView {
     view! {
         {move || {
             round.track();
-            view! { <ShellSession path=path.clone() /> }
+            view! { <ShellSession path=path.clone() query=query.clone() /> }
         }}
         <div class="toolbar">
             <Button label=words.shell_again icon=Glyph::Refresh on_click=move |_| round.update(|n| *n += 1) />
@@ -30,7 +36,7 @@ pub(super) fn Shell(env: Env, path: String) -> impl IntoView {
 }
 
 #[component]
-fn ShellSession(path: String) -> impl IntoView {
+fn ShellSession(path: String, query: String) -> impl IntoView {
     let words = &t().engine;
     let handle = TerminalHandle::new();
     let (send, mut wanted) = mpsc::unbounded::<Message>();
@@ -53,7 +59,8 @@ fn ShellSession(path: String) -> impl IntoView {
             gloo_timers::future::TimeoutFuture::new(30).await;
         }
         let (columns, rows) = resize.get_value();
-        let address = socket_address(&format!("{path}/exec/ws?columns={columns}&rows={rows}"));
+        let address =
+            socket_address(&format!("{path}/exec/ws?columns={columns}&rows={rows}{query}"));
         let Ok(socket) = WebSocket::open(&address) else { return };
         let (mut sink, mut stream) = socket.split();
         let sending = async {

@@ -61,6 +61,17 @@ fn Editable(env: Env) -> impl IntoView {
                     </Card>
                 })
             }}
+            {move || {
+                let kubernetes = env.get().is_some_and(|env| env.cluster_kind == ClusterKind::Kubernetes);
+                kubernetes.then(|| view! {
+                    <Card title=words.on_cluster>
+                        <div class="stack">
+                            <p class="muted">{words.on_cluster_text}</p>
+                            <div><ButtonLink href=env.path("kubernetes/limits") label=words.on_cluster /></div>
+                        </div>
+                    </Card>
+                })
+            }}
             <Card title=words.danger danger=true>
                 <div class="stack">
                     {move || switch(env, state.get() == Some(EnvironmentState::Inactive), refresh)} <hr />

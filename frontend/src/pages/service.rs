@@ -4,7 +4,7 @@ use drover_api::{Permission, ScaleService, Service, StackDetail, StackState, Top
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::hooks::use_params_map;
 
-use super::containers::container_table;
+use super::{containers::container_table, in_cluster::InCluster};
 use crate::{
     api,
     components::*,
@@ -63,10 +63,16 @@ pub fn ServicePage() -> impl IntoView {
             })
         }
     };
-    let table = {
+    let runs = {
         let (id, name) = (id.clone(), name.clone());
-        container_table(env, move || vec![("stack_id", id.clone()), ("service", name.clone())])
-            .inner()
+        match env.is_kubernetes() {
+            true => view! { <InCluster env=env stack=id service=name /> }.into_any(),
+            false => {
+                let filters = move || vec![("stack_id", id.clone()), ("service", name.clone())];
+                let table = container_table(env, filters).inner();
+                view! { <Table spec=table label=words.containers /> }.into_any()
+            }
+        }
     };
     view! {
         <Page
@@ -84,7 +90,7 @@ pub fn ServicePage() -> impl IntoView {
                     }
                 }
             </Loaded>
-            <Table spec=table label=words.containers />
+            {runs}
         </Page>
     }
 }

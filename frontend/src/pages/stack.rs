@@ -11,6 +11,7 @@ use leptos_router::hooks::use_params_map;
 use super::{
     CancelOperation, OperationProgress,
     containers::container_table,
+    in_cluster::InCluster,
     questions::Answers,
     service::Scale,
     stacks::{Problems, checked, marks, variable_fields},
@@ -95,11 +96,16 @@ pub fn StackPage() -> impl IntoView {
             words.services,
             move || view! { <Services env=env path=path.clone() stack=stack /> },
         ),
-        Tab::new("containers", words.containers, move || {
-            let stack = stack_id.clone();
-            let table = container_table(env, move || vec![("stack_id", stack.clone())]).inner();
-            view! { <Table spec=table label=words.containers /> }
-        }),
+        match env.is_kubernetes() {
+            true => Tab::new("resources", t().frame.resources, move || {
+                view! { <InCluster env=env stack=stack_id.clone() /> }
+            }),
+            false => Tab::new("containers", words.containers, move || {
+                let stack = stack_id.clone();
+                let table = container_table(env, move || vec![("stack_id", stack.clone())]).inner();
+                view! { <Table spec=table label=words.containers /> }
+            }),
+        },
         Tab::new(
             "compose",
             words.compose_text,

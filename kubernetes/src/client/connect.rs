@@ -54,6 +54,7 @@ use super::{
     error::{Failure, FailureKind, Result, unreadable},
     tls::Tls,
 };
+use crate::certificates;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -152,6 +153,8 @@ struct Inner {
 /// All that is made of one [`Access`].
 struct Wire {
     client: Client<Connector, RequestBody>,
+    /// When the certificate ends that the server has shown; 0 for none. Seconds since the Unix epoch.
+    served: Arc<AtomicI64>,
     address: ServerAddress,
     host: HeaderValue,
     authorization: Option<HeaderValue>,
@@ -205,6 +208,12 @@ impl Cluster {
     pub(crate) fn hear(&self) {
         let millis = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
         self.0.heard.store(millis as i64, Ordering::Relaxed);
+    }
+
+    /// When the certificate ends that the API server shows.
+    pub fn certificate_ends(&self) -> Option<OffsetDateTime> {
+        let seconds = self.wire().served.load(Ordering::Relaxed);
+        (seconds > 0).then(|| OffsetDateTime::from_unix_timestamp(seconds).ok()).flatten()
     }
 
     /// The API server's address in words.
@@ -428,7 +437,8 @@ impl Wire {
     fn new(access: &Access, dial: Arc<dyn Dial>) -> Result<Self> {
         let address = address_of(access)?;
         let tls = Tls::of(access, &address)?.map(|tls| (TlsConnector::from(tls.config), tls.name));
-        let connector = Connector { dial, tls };
+        let served = Arc::new(AtomicI64::new(0));
+        let connector = Connector { dial, tls, served: served.clone() };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
@@ -445,6 +455,7 @@ impl Wire {
         })?;
         Ok(Self {
             client,
+            served,
             host,
             authorization: authorization(access)?,
             namespace: access.namespace.clone(),
@@ -488,6 +499,7 @@ fn authorization(access: &Access) -> Result<Option<HeaderValue>> {
 #[derive(Clone)]
 struct Connector {
     dial: Arc<dyn Dial>,
+    served: Arc<AtomicI64>,
     tls: Option<(TlsConnector, rustls::pki_types::ServerName<'static>)>,
 }
 
@@ -508,7 +520,13 @@ impl tower::Service<Uri> for Connector {
                 return Ok(TokioIo::new(ClusterStream(bare)));
             };
             match timeout(HANDSHAKE_LIMIT, tls.connect(name, bare)).await {
-                Ok(Ok(stream)) => Ok(TokioIo::new(ClusterStream(Box::new(stream)))),
+                Ok(Ok(stream)) => {
+                    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                    if let Some(ends) = shown.and_then(|shown| certificates::ends(shown)) {
+                        connector.served.store(ends.unix_timestamp(), Ordering::Relaxed);
+                    }
+                    Ok(TokioIo::new(ClusterStream(Box::new(stream))))
+                }
                 Ok(Err(error)) => Err(Failure::from_chain(&error)),
                 Err(_) => Err(Failure::away(
                     "The TLS handshake with the cluster was not answered within 10 seconds.",

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use input::Meta;
+pub(crate) use input::{Meta, sentence};
 use input::{Object, Skipped};
 
 use crate::index::{Label, Pool, Selector};

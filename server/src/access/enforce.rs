@@ -95,7 +95,7 @@ pub async fn enforce(State(app): State<App>, request: Request, next: Next) -> Re
         Needs::Kubernetes => kubernetes_api::shape(response),
         _ => response,
     };
-    if let Some(action) = rule.action.or_else(|| note.named()) {
+    if let Some(action) = note.named().or(rule.action) {
         let ended = (response.status(), code);
         record(&app, action, caller, address, &params, note, request_id, ended).await;
     }

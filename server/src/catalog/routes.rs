@@ -579,7 +579,7 @@ async fn preview(
     let found = release_of(&app, catalog_id, &template, &version).await?;
     let filled = answers::fill(&found.release.questions, &input.answers, None, &mut rand::rng());
     let loaded = stacks::load(&app, access, &found.compose, &filled.answers.values);
-    let (diagnostics, _) = stacks::describe(access, &loaded);
+    let (diagnostics, _) = stacks::describe(&app, access, &loaded);
     Ok(Json(summed_up(filled, diagnostics, &loaded.project.unwrap_or_default())))
 }
 

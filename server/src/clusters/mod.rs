@@ -10,7 +10,7 @@ mod work;
 use std::collections::HashMap;
 
 use drover_api::ClusterKind;
-use drover_compose::{Diagnostic, Project};
+use drover_compose::{Diagnostic, Project, Severity, Takeover};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -27,6 +27,11 @@ pub trait Orchestrator: Send + Sync {
 
     /// What of a project it does not take, or takes otherwise than one may think.
     fn check(&self, project: &Project) -> Vec<Diagnostic>;
+
+    /// What of a project only those may deploy who may take over a host.
+    fn takeovers(&self, project: &Project) -> Vec<Takeover> {
+        project.takeovers()
+    }
 
     /// Whether it has secrets and configs of its own, which a project may name as external.
     fn has_own_secrets(&self) -> bool;
@@ -64,4 +69,27 @@ pub fn start(app: &App) {
     cattle::start(app);
     kubernetes::start(app);
     swarm::start(app);
+}
+
+/// What of a project only a Kubernetes cluster takes: for the other engines to refuse, or to warn
+/// of.
+fn only_in_kubernetes(project: &Project) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let mut add = |severity, line, path: String, message: &str| {
+        let (code, message) = ("only_in_kubernetes".to_owned(), message.to_owned());
+        found.push(Diagnostic { severity, line, column: 1, path, code, message });
+    };
+    if let Some(first) = project.manifests.first() {
+        let message = "These are manifests of Kubernetes: install them in an environment that stands on a Kubernetes cluster.";
+        add(Severity::Unsupported, first.line, String::new(), message);
+        return found;
+    }
+    for (name, service) in &project.services {
+        if !service.ingress.is_empty() {
+            let message = "Only Kubernetes clusters have an Ingress: it is left out.";
+            let path = format!("services.{name}.x-drover-ingress");
+            add(Severity::Warning, service.line, path, message);
+        }
+    }
+    found
 }

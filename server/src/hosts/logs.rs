@@ -68,6 +68,12 @@ impl Moment {
         Some(Self { nanoseconds: i128::from(seconds) * 1_000_000_000 + fraction })
     }
 
+    /// RFC 3339, to the nanosecond.
+    pub fn to_rfc3339(self) -> String {
+        let at = OffsetDateTime::from_unix_timestamp_nanos(self.nanoseconds).ok();
+        at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()
+    }
+
     /// As engines take it.
     fn for_engine(self) -> String {
         let (seconds, rest) = (

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use drover_compose::{FileSource, Project, Service};
 use indexmap::IndexMap;
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
 use super::model::{Revision, StackRow};
@@ -24,6 +25,8 @@ pub struct Wanted {
     pub specs: IndexMap<String, String>,
     /// For each service, the files to put into its containers.
     pub files: IndexMap<String, Vec<WantedFile>>,
+    /// The values of the stack's secret variables, for who has to hide them.
+    pub secrets: Vec<SecretString>,
 }
 
 /// A secret or config as a file.
@@ -113,7 +116,9 @@ impl Wanted {
             specs.insert(name.clone(), digest(&project, service, &mounted, generation)?);
             files.insert(name.clone(), mounted);
         }
-        Ok(Self { project, specs, files })
+        let secrets = revision.secret_names.iter().filter_map(|name| variables.get(name));
+        let secrets = secrets.map(|value| value.clone().into()).collect();
+        Ok(Self { project, specs, files, secrets })
     }
 }
 

@@ -146,6 +146,7 @@ fn needs(method: &str, path: &str) -> String {
         Some(Needs::Admin) => "an administrator".into(),
         Some(Needs::Provisioner) => "the SCIM token of the identity provider".into(),
         Some(Needs::Docker) => "a role in the environment, by an API key".into(),
+        Some(Needs::Kubernetes) => "a role in an environment of the cluster, by an API key".into(),
         Some(Needs::In(permission)) => {
             format!("the role {} or a stronger one in the environment", weakest(permission))
         }

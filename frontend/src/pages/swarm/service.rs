@@ -13,7 +13,7 @@ use crate::{
     environment::{Env, use_env},
     i18n::{fill, swarm, t},
     icons::{Glyph, Icon},
-    pages::container_logs::Logs,
+    pages::container_logs::{LogOf, Logs},
     remote::Remote,
     states::{Stated, Tone},
 };
@@ -64,7 +64,7 @@ pub fn SwarmServicePage() -> impl IntoView {
             view! { <Card flush=true><Tasks env=env tasks=tasks /></Card> }
         }),
         Tab::new("logs", words.logs, move || {
-            view! { <Logs path=log_path.clone() name=name running=running service=true /> }
+            view! { <Logs path=log_path.clone() name=name running=running of=LogOf::Service /> }
         }),
         Tab::new("details", words.details, move || {
             view! {

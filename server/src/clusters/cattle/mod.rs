@@ -148,7 +148,7 @@ impl Orchestrator for Engine<'_> {
             code: "unsupported".into(),
             message: message.into(),
         };
-        let mut found = Vec::new();
+        let mut found = super::only_in_kubernetes(project);
         for (name, service) in &project.services {
             if service.deploy.job {
                 let message = "Jobs need a swarm. Here, use `restart: \"no\"`.";

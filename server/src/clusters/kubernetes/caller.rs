@@ -23,8 +23,9 @@ pub fn is_administrator(caller: &Caller) -> bool {
     caller.global_role == GlobalRole::Admin && !caller.scope.is_limited()
 }
 
-/// As whom the caller is told to a cluster, with the rights of these environments.
-pub fn in_cluster(caller: &Caller, environments: &[(Uuid, Role)]) -> Result<Impersonation> {
+/// The user and the groups as which the caller is told to a cluster, with the rights of these
+/// environments.
+pub fn names(caller: &Caller, environments: &[(Uuid, Role)]) -> (String, Vec<String>) {
     let mut groups = vec![roles::USERS.to_owned()];
     if is_administrator(caller) {
         groups.push(roles::ADMINS.to_owned());
@@ -35,7 +36,12 @@ pub fn in_cluster(caller: &Caller, environments: &[(Uuid, Role)]) -> Result<Impe
     if !caller.scope.is_limited() {
         groups.extend(caller.groups.iter().map(|group| roles::user(group)));
     }
-    let user = roles::user(&caller.login);
+    (roles::user(&caller.login), groups)
+}
+
+/// As whom the caller is told to a cluster, with the rights of these environments.
+pub fn in_cluster(caller: &Caller, environments: &[(Uuid, Role)]) -> Result<Impersonation> {
+    let (user, groups) = names(caller, environments);
     Impersonation::new(&user, groups.iter().map(String::as_str))
         .map_err(|failure| Error::conflict("bad_name", failure.message().to_owned()))
 }

@@ -7,12 +7,19 @@ use std::{
 };
 
 use drover_api::{ClusterSource, ClusterState};
-use drover_kubernetes::client::Cluster;
+use drover_kubernetes::{
+    client::Cluster,
+    discovery::Discovery,
+    index::{Index, Options},
+};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::{
+    engine::Stacks,
+    metrics::Metrics,
+    schemas::Schemas,
     seen::Seen,
     store::{ClusterRow, Share},
 };
@@ -24,6 +31,8 @@ pub struct Kubernetes {
     clusters: RwLock<HashMap<Uuid, Arc<Live>>>,
     /// The list of clusters has changed, or what environments have of them.
     pub(super) changed: Notify,
+    /// The engine of stacks.
+    pub(super) stacks: Stacks,
 }
 
 /// How a cluster stands.
@@ -42,6 +51,12 @@ pub struct Live {
     pub id: Uuid,
     /// Its API.
     pub cluster: Cluster,
+    /// All that is in it, as far as somebody looks.
+    pub index: Index,
+    /// What its nodes and pods use, as measured.
+    pub metrics: Metrics,
+    /// The schemas of its types.
+    pub schemas: Schemas,
     row: RwLock<Arc<ClusterRow>>,
     status: RwLock<Arc<Status>>,
     shares: watch::Sender<Arc<[Share]>>,
@@ -68,6 +83,9 @@ impl Live {
         };
         Self {
             id: row.id,
+            index: Index::start(cluster.clone(), Options::default()),
+            metrics: Metrics::default(),
+            schemas: Schemas::default(),
             cluster,
             row: RwLock::new(Arc::new(row)),
             status: RwLock::new(Arc::new(status)),
@@ -90,7 +108,7 @@ impl Live {
 
     /// How it stands.
     pub fn status(&self) -> Status {
-        let known = self.status.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.heard();
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut status = Status::clone(&known);
         // Whatever it was that was answered last.
@@ -101,6 +119,11 @@ impl Live {
                 Some(format!("Drover cannot keep the roles of its environments there: {why}"));
         }
         status
+    }
+
+    /// What it last said of itself.
+    pub(super) fn heard(&self) -> Arc<Status> {
+        self.status.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn set_kept(&self, problem: Option<String>) {
@@ -137,6 +160,19 @@ impl Live {
         *self.status.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
     }
 
+    /// The types that it has, as last told.
+    ///
+    /// # Errors
+    /// 503 before it has told them once.
+    pub fn discovery(&self) -> Result<Arc<Discovery>> {
+        if let Some(known) = self.index.discovery() {
+            return Ok(known);
+        }
+        self.connected()?;
+        let why = "The cluster has not told its resource types yet. Try again in a moment.";
+        Err(Error::unavailable("cluster_unreachable", why))
+    }
+
     /// Its API, unless it is known not to answer.
     ///
     /// # Errors
@@ -160,6 +196,16 @@ impl Kubernetes {
     /// A cluster that this replica knows.
     pub fn live(&self, id: Uuid) -> Option<Arc<Live>> {
         self.clusters.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// The cluster that an environment stands on, and what the environment has of it.
+    pub fn of_environment(&self, environment: Uuid) -> Option<(Arc<Live>, Share)> {
+        let clusters = self.clusters.read().unwrap_or_else(PoisonError::into_inner);
+        clusters.values().find_map(|live| {
+            let shares = live.shares();
+            let share = shares.iter().find(|share| share.environment_id == environment)?;
+            Some((live.clone(), share.clone()))
+        })
     }
 
     /// A cluster's agent has connected.

@@ -9,6 +9,14 @@
 //! | [`caller`] | as whom a user is told to a cluster |
 //! | [`through_agent`], [`manifest`] | clusters whose agent dials in, and how it gets there |
 //! | [`keep`] | roles, bindings and namespaces that Drover keeps in a cluster |
+//! | [`engine`] | stacks |
+//! | [`telling`] | tells browsers which objects have changed |
+//! | [`drain`] | the operations that empty nodes |
+//! | [`metrics`] | samples of what nodes and pods use |
+//! | [`pod_logs`] | logs of pods, merged |
+//! | [`shell`] | commands in pods |
+//! | [`shown`] | what the index knows, as the API shows it |
+//! | [`schemas`] | what objects of a type may look like |
 //! | [`routes`] | HTTP |
 //!
 //! What needs neither the database nor HTTP is in the crate `drover_kubernetes`.
@@ -16,53 +24,40 @@
 mod access;
 pub mod caller;
 mod connection;
+mod drain;
+mod engine;
 mod keep;
 mod live;
 mod manifest;
+mod metrics;
+mod pod_logs;
 mod routes;
+mod schemas;
 mod seen;
 mod share;
+mod shell;
+mod shown;
 mod store;
+mod telling;
 mod through_agent;
 
+pub(super) use engine::Engine;
 pub use live::{Kubernetes, Live};
 pub use manifest::web_router;
 pub use routes::router;
 pub use share::{claim, of_environment};
 pub use store::Share;
 
+use crate::{app::App, error::Error};
 use drover_api::FieldError;
-use drover_compose::{Diagnostic, Project};
 use drover_kubernetes::client::{Failure, FailureKind};
 use http::StatusCode;
-use uuid::Uuid;
-
-use super::{Observed, Orchestrator};
-use crate::{app::App, error::Error};
-
-/// A cluster as an orchestrator of stacks.
-pub(super) struct Engine<'a>(pub &'a App);
-
-impl Orchestrator for Engine<'_> {
-    fn wake(&self, _: Uuid, _: Uuid) {}
-
-    fn observe(&self, _: Uuid, _: Uuid) -> Observed {
-        let Self(_app) = self;
-        Observed::new()
-    }
-
-    fn check(&self, _: &Project) -> Vec<Diagnostic> {
-        Vec::new()
-    }
-
-    fn has_own_secrets(&self) -> bool {
-        false
-    }
-}
 
 /// Starts the tasks.
 pub fn start(app: &App) {
     tokio::spawn(connection::supervise(app.clone()));
+    engine::start(app);
+    tokio::spawn(drain::watch(app.clone()));
 }
 
 /// What a cluster refused or failed at, as the API tells it.

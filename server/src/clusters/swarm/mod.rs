@@ -57,7 +57,9 @@ impl Orchestrator for Engine<'_> {
     }
 
     fn check(&self, project: &Project) -> Vec<Diagnostic> {
-        check::check(project)
+        let mut found = super::only_in_kubernetes(project);
+        found.extend(check::check(project));
+        found
     }
 
     fn has_own_secrets(&self) -> bool {

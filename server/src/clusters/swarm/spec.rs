@@ -607,7 +607,7 @@ pub(super) mod tests {
     fn wanted(text: &str) -> Wanted {
         let loaded = drover_compose::load(text, &());
         let project = loaded.project.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
-        Wanted { project, specs: IndexMap::new(), files: IndexMap::new() }
+        Wanted { project, specs: IndexMap::new(), files: IndexMap::new(), secrets: Vec::new() }
     }
 
     fn rendered(text: &str, defaults: SwarmDefaults) -> Rendered {

@@ -60,12 +60,12 @@ pub fn load(
 }
 
 /// What of a project the caller's role does not allow.
-fn denied(access: EnvironmentAccess, project: &Project) -> Vec<ComposeDiagnostic> {
+fn denied(app: &App, access: EnvironmentAccess, project: &Project) -> Vec<ComposeDiagnostic> {
     if access.may(Permission::HostTakeover) {
         return Vec::new();
     }
-    project
-        .takeovers()
+    clusters::of(app, access.cluster)
+        .takeovers(project)
         .into_iter()
         .map(|found| ComposeDiagnostic {
             severity: Severity::Denied,
@@ -104,7 +104,7 @@ pub(super) fn checked_project(
             .collect();
         return Err(Error::invalid(errors));
     };
-    let denied = denied(access, &project);
+    let denied = denied(app, access, &project);
     if denied.is_empty() {
         return Ok(project);
     }
@@ -126,13 +126,14 @@ pub(super) fn checked_project(
 
 /// What is wrong with a text or not allowed to the caller, and the services that it makes.
 pub fn describe(
+    app: &App,
     access: EnvironmentAccess,
     loaded: &drover_compose::Loaded,
 ) -> (Vec<ComposeDiagnostic>, Vec<Service>) {
     let mut found = diagnostics(&loaded.diagnostics);
     let mut services = Vec::new();
     if let Some(project) = &loaded.project {
-        found.extend(denied(access, project));
+        found.extend(denied(app, access, project));
         services.extend(project.services.keys().map(|name| summary::service(project, name, None)));
     }
     (found, services)
@@ -150,7 +151,7 @@ async fn check_compose(
     Json(input): Json<CheckCompose>,
 ) -> Result<Json<ComposeCheck>> {
     let loaded = load(&app, access, &input.compose, &input.variables);
-    let (found, services) = describe(access, &loaded);
+    let (found, services) = describe(&app, access, &loaded);
     Ok(Json(ComposeCheck {
         ok: found.iter().all(|found| found.severity == Severity::Warning),
         services,

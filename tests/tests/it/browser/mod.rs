@@ -3,6 +3,7 @@
 mod catalog;
 mod editor;
 mod hosts;
+mod kubernetes;
 mod live;
 mod providers;
 mod session;

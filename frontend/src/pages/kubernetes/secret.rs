@@ -1,0 +1,105 @@
+//! What a ConfigMap or Secret holds. Values of Secrets are hidden until somebody who may see them
+//! asks.
+
+use drover_api::ObjectDetail;
+use leptos::prelude::*;
+use serde_json::Value;
+
+use crate::{
+    components::*,
+    format,
+    i18n::{fill, kubernetes, t},
+    icons::Glyph,
+};
+
+/// A value of a ConfigMap or Secret.
+#[derive(Clone, PartialEq)]
+enum Held {
+    /// Text, and its size in bytes.
+    Text(String),
+    /// Bytes that are no text: their size.
+    Bytes(usize),
+    /// The server did not tell it.
+    Untold,
+}
+
+/// The text of base64, or how many bytes there are.
+fn decoded(base64: &str) -> Held {
+    let Ok(binary) = window().atob(base64) else { return Held::Untold };
+    // Each character of a binary string is a byte.
+    let bytes: Vec<u8> = binary.chars().map(|c| c as u32 as u8).collect();
+    let size = bytes.len();
+    String::from_utf8(bytes).map_or(Held::Bytes(size), Held::Text)
+}
+
+fn held(object: &Value, secret: bool) -> Vec<(String, Held)> {
+    let of = |key: &str, read: fn(&str) -> Held| {
+        let map = object.get(key).and_then(Value::as_object);
+        map.into_iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), value.as_str().map_or(Held::Untold, read)))
+            .collect::<Vec<_>>()
+    };
+    if secret {
+        of("data", decoded)
+    } else {
+        let mut all = of("data", |text| Held::Text(text.to_owned()));
+        all.extend(of("binaryData", decoded));
+        all
+    }
+}
+
+/// The values.
+#[component]
+pub(super) fn Data(secret: bool, detail: Signal<ObjectDetail>) -> impl IntoView {
+    let words = kubernetes();
+    let all = Memo::new(move |_| detail.with(|detail| held(&detail.object, secret)));
+    let row = move |(name, held): (String, Held)| {
+        let shown = RwSignal::new(!secret);
+        let label = fill(words.reveal, &[("name", &name)]);
+        let value = match held {
+            Held::Untold => view! { <span class="faint">{words.not_told}</span> }.into_any(),
+            Held::Bytes(size) => {
+                let size = format::bytes(size as f64);
+                view! { <span class="faint">{fill(words.binary, &[("size", &size)])}</span> }
+                    .into_any()
+            }
+            Held::Text(text) => {
+                let copied = text.clone();
+                let face = move || match shown.get() {
+                    true => view! { <pre class="code wrap" tabindex="0">{text.clone()}</pre> }
+                        .into_any(),
+                    false => view! { <span class="faint mono">"••••••••"</span> }.into_any(),
+                };
+                let glyph = move || if shown.get() { Glyph::EyeOff } else { Glyph::Eye };
+                let toggle = move || {
+                    view! { <IconButton glyph=glyph() label=label.clone() small=true on_click=move |_| shown.update(|shown| *shown = !*shown) /> }
+                };
+                view! {
+                    <div class="row k8s-value">
+                        <div class="grow">{face}</div>
+                        {secret.then_some(toggle)}
+                        <CopyButton text=copied />
+                    </div>
+                }
+                .into_any()
+            }
+        };
+        view! { <tr><td class="strong mono tight">{name}</td><td>{value}</td></tr> }
+    };
+    view! {
+        <Card title=words.data flush=true>
+            {move || {
+                let all = all.get();
+                match all.is_empty() {
+                    true => view! { <p class="pad faint">{if secret { words.no_values } else { t().common.none }}</p> }.into_any(),
+                    false => view! {
+                        <div class="scroll-x"><table class="plain"><tbody>{all.into_iter().map(row).collect_view()}</tbody></table></div>
+                    }
+                    .into_any(),
+                }
+            }}
+        </Card>
+    }
+    .into_any()
+}
