@@ -127,7 +127,7 @@ impl Resolved {
     fn show<'a>(&self, row: &'a Row, usage: Option<Usage>, now: i64) -> Cow<'a, str> {
         match self {
             Self::Age => super::cell::human(now - row.created).into(),
-            Self::Health => row.health.name().into(),
+            Self::Health => row.state().into(),
             Self::Owner => match row.workload() {
                 Some((kind, name)) => format!("{kind}/{name}").into(),
                 None => "".into(),

@@ -54,11 +54,8 @@ impl Issued {
 
 fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
-    let lines: Vec<_> = text
-        .as_bytes()
-        .chunks(64)
-        .map(|line| String::from_utf8_lossy(line).into_owned())
-        .collect();
+    let lines: Vec<_> =
+        text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
@@ -129,10 +126,11 @@ impl Authority {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(self.issued.certificate.clone())).map_err(failed)?;
-        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .allow_unauthenticated()
-            .build()
-            .map_err(failed)?;
+        let clients =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .allow_unauthenticated()
+                .build()
+                .map_err(failed)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(server.key.clone()));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -169,8 +167,7 @@ fn sign(
     serial[0] = serial[0] & 0x7f | 0x40;
     let algorithm = tlv(0x30, &oid(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02]));
     let now = OffsetDateTime::now_utc();
-    let validity =
-        [time(now + Duration::days(from))?, time(now + Duration::days(until))?].concat();
+    let validity = [time(now + Duration::days(from))?, time(now + Duration::days(until))?].concat();
     let public = [
         tlv(
             0x30,
@@ -249,7 +246,11 @@ fn time(time: OffsetDateTime) -> Result<Vec<u8>, CertificateError> {
     let format = format_description!("[year][month][day][hour][minute][second]Z");
     let text = time.format(format).map_err(failed)?;
     // UTCTime until 2049, as the standard wants it.
-    Ok(if time.year() < 2050 { tlv(0x17, &text.as_bytes()[2..]) } else { tlv(0x18, text.as_bytes()) })
+    Ok(if time.year() < 2050 {
+        tlv(0x17, &text.as_bytes()[2..])
+    } else {
+        tlv(0x18, text.as_bytes())
+    })
 }
 
 fn oid(bytes: &[u8]) -> Vec<u8> {
@@ -314,7 +315,8 @@ fn read(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         (usize::from(first), rest)
     } else {
         let count = usize::from(first & 0x7f);
-        let length = rest.get(..count.min(4))?.iter().fold(0, |all, &byte| all << 8 | usize::from(byte));
+        let length =
+            rest.get(..count.min(4))?.iter().fold(0, |all, &byte| all << 8 | usize::from(byte));
         (length, rest.get(count..)?)
     };
     Some((tag, rest.get(..length)?, rest.get(length..)?))

@@ -60,7 +60,10 @@ pub fn to_storage(resource: &ResourceType, mut value: Value) -> Value {
     value
 }
 
-fn rename(value: &mut Value, names: impl Fn(&(&'static str, &'static str)) -> (&'static str, &'static str)) {
+fn rename(
+    value: &mut Value,
+    names: impl Fn(&(&'static str, &'static str)) -> (&'static str, &'static str),
+) {
     let Some(fields) = value.as_object_mut() else { return };
     for row in EVENT {
         let (from, to) = names(row);

@@ -70,7 +70,8 @@ pub fn resources(definition: &Value) -> Vec<Arc<ResourceType>> {
     let spec = &definition["spec"];
     let names = &spec["names"];
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (group, plural, kind) = (word(&spec["group"]), word(&names["plural"]), word(&names["kind"]));
+    let (group, plural, kind) =
+        (word(&spec["group"]), word(&names["plural"]), word(&names["kind"]));
     let mut versions: Vec<&Value> = spec["versions"]
         .as_array()
         .into_iter()
@@ -104,7 +105,11 @@ pub fn resources(definition: &Value) -> Vec<Arc<ResourceType>> {
             }
             let raw = &version["schema"]["openAPIV3Schema"];
             let preserve = spec["preserveUnknownFields"] == true;
-            let schema = if preserve { Schema::of_custom(&BUILT_IN.definitions, &Value::Null) } else { Schema::of_custom(&BUILT_IN.definitions, raw) };
+            let schema = if preserve {
+                Schema::of_custom(&BUILT_IN.definitions, &Value::Null)
+            } else {
+                Schema::of_custom(&BUILT_IN.definitions, raw)
+            };
             Arc::new(ResourceType {
                 group: group.clone(),
                 version: name,
@@ -173,7 +178,8 @@ pub fn remove(cluster: &Cluster, definition: &Value) {
     );
     for object in cluster.store.list(&key, None).objects {
         // Finalizers of objects whose kind goes are honoured by Kubernetes, too.
-        let held = object.value()["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
+        let held =
+            object.value()["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
         if held {
             cluster.modify(&key, &object.namespace, &object.name, |value| {
                 value["metadata"]["deletionTimestamp"] = json!(clock::stamp());

@@ -35,7 +35,11 @@ pub fn metadata(object: &mut Value) {
         fields.retain(|key, value| {
             let empty = value.as_object().is_some_and(Map::is_empty)
                 || value.as_array().is_some_and(Vec::is_empty);
-            !(empty && matches!(key.as_str(), "labels" | "annotations" | "finalizers" | "ownerReferences"))
+            !(empty
+                && matches!(
+                    key.as_str(),
+                    "labels" | "annotations" | "finalizers" | "ownerReferences"
+                ))
         });
     }
 }
@@ -141,7 +145,11 @@ pub fn apply(resource: &ResourceType, object: &mut Value) {
             }
         }
         ("certificates.k8s.io", _) => {
-            default(fields(object, "spec"), "usages", json!(["digital signature", "key encipherment"]));
+            default(
+                fields(object, "spec"),
+                "usages",
+                json!(["digital signature", "key encipherment"]),
+            );
         }
         _ => {}
     }
@@ -237,7 +245,11 @@ fn job(spec: &mut Value) {
     default(spec, "backoffLimit", json!(6));
     default(spec, "completionMode", json!("NonIndexed"));
     default(spec, "suspend", json!(false));
-    default(spec, "podReplacementPolicy", json!(if spec["podFailurePolicy"].is_object() { "Failed" } else { "TerminatingOrFailed" }));
+    default(
+        spec,
+        "podReplacementPolicy",
+        json!(if spec["podFailurePolicy"].is_object() { "Failed" } else { "TerminatingOrFailed" }),
+    );
     default(spec, "manualSelector", json!(false));
     template(spec);
 }
@@ -554,7 +566,8 @@ pub fn qos(spec: &Value) -> &'static str {
     for container in containers {
         let resources = &container["resources"];
         for resource in ["cpu", "memory"] {
-            let (request, limit) = (&resources["requests"][resource], &resources["limits"][resource]);
+            let (request, limit) =
+                (&resources["requests"][resource], &resources["limits"][resource]);
             some |= request.is_string() || limit.is_string() || request.is_number();
             guaranteed &= limit.is_string() && (request.is_null() || request == limit);
         }
@@ -589,7 +602,9 @@ pub fn allocate(
         .store
         .values("", "services", None)
         .into_iter()
-        .filter(|other| before.is_none_or(|before| other["metadata"]["uid"] != before["metadata"]["uid"]))
+        .filter(|other| {
+            before.is_none_or(|before| other["metadata"]["uid"] != before["metadata"]["uid"])
+        })
         .collect();
     let taken: BTreeSet<String> = others
         .iter()
@@ -605,12 +620,15 @@ pub fn allocate(
     } else if wanted != "None" && wanted != kept {
         let in_range = wanted.starts_with("10.96.") && wanted.parse::<std::net::Ipv4Addr>().is_ok();
         if !in_range {
-            let message = format!("failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid range. The range of valid IPs is 10.96.0.0/16");
+            let message = format!(
+                "failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid range. The range of valid IPs is 10.96.0.0/16"
+            );
             let cause = Cause::invalid("spec.clusterIPs", &json!([wanted]), message);
             return Err(ApiError::invalid(about, &[cause]));
         }
         if taken.contains(&wanted) {
-            let message = format!("failed to allocate IP {wanted}: provided IP is already allocated");
+            let message =
+                format!("failed to allocate IP {wanted}: provided IP is already allocated");
             let cause = Cause::invalid("spec.clusterIPs", &json!([wanted]), message);
             return Err(ApiError::invalid(about, &[cause]));
         }
@@ -664,7 +682,8 @@ fn node_ports(
             let free = kept.or_else(|| (30_000..32_768).rev().find(|port| !taken.contains(port)));
             port["nodePort"] = json!(free);
         } else if !(30_000..32_768).contains(&wanted) {
-            let why = "provided port is not in the valid range. The range of valid ports is 30000-32767";
+            let why =
+                "provided port is not in the valid range. The range of valid ports is 30000-32767";
             return Err(ApiError::invalid(about, &[Cause::invalid(field, &json!(wanted), why)]));
         } else if taken.contains(&wanted) {
             let why = "provided port is already allocated";

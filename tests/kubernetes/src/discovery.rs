@@ -16,7 +16,9 @@ pub fn wants_aggregated(accept: &str) -> bool {
         .split(',')
         .map(str::trim)
         .find(|range| {
-            range.starts_with("application/json") || range.starts_with("*/*") || is_aggregated(range)
+            range.starts_with("application/json")
+                || range.starts_with("*/*")
+                || is_aggregated(range)
         })
         .is_some_and(is_aggregated)
 }
@@ -193,16 +195,18 @@ fn sub_value(resource: &ResourceType, sub: &Subresource) -> Value {
 }
 
 fn hash(group: &str, kind: &str) -> String {
-    let digest = ring::digest::digest(
-        &ring::digest::SHA256,
-        format!("{group}/{kind}").as_bytes(),
-    );
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{group}/{kind}").as_bytes());
     BASE64.encode(&digest.as_ref()[..8])
 }
 
 /// `/`.
 pub fn paths(served: &Served) -> Value {
-    let mut paths = vec!["/.well-known/openid-configuration".to_owned(), "/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
+    let mut paths = vec![
+        "/.well-known/openid-configuration".to_owned(),
+        "/api".to_owned(),
+        "/api/v1".to_owned(),
+        "/apis".to_owned(),
+    ];
     for (group, versions) in served.groups() {
         if group.is_empty() {
             continue;
@@ -210,7 +214,9 @@ pub fn paths(served: &Served) -> Value {
         paths.push(format!("/apis/{group}"));
         paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
     }
-    for path in ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"] {
+    for path in
+        ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+    {
         paths.push(path.to_owned());
     }
     json!({"paths": paths})

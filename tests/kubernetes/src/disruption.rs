@@ -41,7 +41,10 @@ pub fn take(cluster: &Cluster, pod: &Object, dry: bool) -> Result<()> {
     let name = budget["metadata"]["name"].as_str().unwrap_or_default();
     let status = counts(cluster, budget);
     let ready = is_ready(&value);
-    if !ready && status["currentHealthy"].as_i64() >= status["desiredHealthy"].as_i64() && status["desiredHealthy"].as_i64().unwrap_or(0) > 0 {
+    if !ready
+        && status["currentHealthy"].as_i64() >= status["desiredHealthy"].as_i64()
+        && status["desiredHealthy"].as_i64().unwrap_or(0) > 0
+    {
         return Ok(());
     }
     if status["disruptionsAllowed"].as_i64().unwrap_or(0) < 1 {
@@ -115,7 +118,8 @@ pub fn counts(cluster: &Cluster, budget: &Value) -> Value {
         (least, _) => scaled(least, expected),
     };
     let allowed = if expected == 0 { 0 } else { (healthy - desired).max(0) };
-    let reason = if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
+    let reason =
+        if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
     json!({
         "currentHealthy": healthy,
         "desiredHealthy": desired,

@@ -130,9 +130,16 @@ impl Builder {
 }
 
 fn server_names() -> Vec<String> {
-    ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.96.0.1"]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "127.0.0.1",
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "10.96.0.1",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 /// A running stand-in; it ends when it is dropped.
@@ -198,8 +205,7 @@ impl ApiServer {
     /// When there is no randomness.
     pub fn kubeconfig(&self, user: &str, groups: &[&str]) -> std::io::Result<String> {
         use base64::{Engine, engine::general_purpose::STANDARD};
-        let client =
-            self.cluster.authority.client(user, groups).map_err(std::io::Error::other)?;
+        let client = self.cluster.authority.client(user, groups).map_err(std::io::Error::other)?;
         Ok(self.config_of(
             user,
             &json!({
@@ -210,7 +216,12 @@ impl ApiServer {
     }
 
     /// A kubeconfig with a new token of that user and those groups, perhaps with an end.
-    pub fn token_kubeconfig(&self, user: &str, groups: &[&str], good_for: Option<Duration>) -> String {
+    pub fn token_kubeconfig(
+        &self,
+        user: &str,
+        groups: &[&str],
+        good_for: Option<Duration>,
+    ) -> String {
         let token = self.add_token(user, groups, good_for);
         self.config_of(user, &json!({"token": token}))
     }

@@ -46,7 +46,8 @@ pub fn resources(cluster: &Cluster) -> Vec<Arc<ResourceType>> {
 
 /// A number between 0 and 1 that changes slowly and differs by name.
 fn level(name: &str) -> f64 {
-    let seed: u32 = name.bytes().fold(7, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    let seed: u32 =
+        name.bytes().fold(7, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     let phase = f64::from(seed % 628) / 100.0;
     let seconds = clock::now().unix_timestamp() % 3600;
     let time = f64::from(u32::try_from(seconds).unwrap_or(0)) / 60.0;

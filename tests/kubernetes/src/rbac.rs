@@ -108,7 +108,10 @@ impl Rule {
 
     /// The rules of a role.
     pub fn all_of(role: &Value) -> Vec<Self> {
-        role["rules"].as_array().map(|rules| rules.iter().map(Self::of).collect()).unwrap_or_default()
+        role["rules"]
+            .as_array()
+            .map(|rules| rules.iter().map(Self::of).collect())
+            .unwrap_or_default()
     }
 
     fn allows(&self, wanted: &Attributes) -> bool {
@@ -462,8 +465,7 @@ impl Authorizer {
                     return Ok(());
                 }
                 let about = crate::status::About { group: GROUP, resource: roles, name: role };
-                self.rules_of(reference, Some(namespace))
-                    .map_err(|_| ApiError::not_found(about))?
+                self.rules_of(reference, Some(namespace)).map_err(|_| ApiError::not_found(about))?
             }
             _ => return Ok(()),
         };

@@ -274,10 +274,8 @@ pub struct BuiltIn {
 pub static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(built_in);
 
 fn built_in() -> BuiltIn {
-    let mut table = Table {
-        generator: SchemaSettings::openapi3().into_generator(),
-        rows: Vec::new(),
-    };
+    let mut table =
+        Table { generator: SchemaSettings::openapi3().into_generator(), rows: Vec::new() };
     core_rows(&mut table);
     workload_rows(&mut table);
     other_rows(&mut table);
@@ -288,7 +286,9 @@ fn built_in() -> BuiltIn {
     table.generator.subschema_for::<k8s_openapi::api::authentication::v1::TokenRequest>();
     table.generator.subschema_for::<core::Binding>();
     table.generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Status>();
-    table.generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions>();
+    table
+        .generator
+        .subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions>();
     let definitions =
         Arc::new(Definitions::new(table.generator.take_definitions(true).into_iter().collect()));
     let resources = table
@@ -307,9 +307,7 @@ const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
 const MODIFY: &[&str] = &["get", "patch", "update"];
 
 fn core_rows(table: &mut Table) {
-    table.add::<core::ComponentStatus>(|r| {
-        r.short(&["cs"]).verbs(&["get", "list"])
-    });
+    table.add::<core::ComponentStatus>(|r| r.short(&["cs"]).verbs(&["get", "list"]));
     table.add::<core::ConfigMap>(|r| r.short(&["cm"]));
     table.add::<core::Endpoints>(|mut r| {
         r.singular = "endpoints".to_owned();
@@ -426,9 +424,7 @@ impl Served {
     /// The resource with that kind.
     pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<ResourceType>> {
         let (group, version) = split_api_version(api_version);
-        self.resources
-            .iter()
-            .find(|r| r.group == group && r.version == version && r.kind == kind)
+        self.resources.iter().find(|r| r.group == group && r.version == version && r.kind == kind)
     }
 
     /// The resource whose objects are kept there, in the version that is preferred.

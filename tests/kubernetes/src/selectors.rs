@@ -162,20 +162,24 @@ fn requirement(part: &str) -> Result<Requirement, String> {
         return Ok(Requirement::In(label_key(key)?, vec![label_value(value)?]));
     }
     if let Some((key, value)) = part.split_once('>') {
-        let value = value.trim().parse().map_err(|_| format!("{value}: for 'Gt', 'Lt' operators, the value must be an integer"))?;
+        let value = value.trim().parse().map_err(|_| {
+            format!("{value}: for 'Gt', 'Lt' operators, the value must be an integer")
+        })?;
         return Ok(Requirement::Greater(label_key(key)?, value));
     }
     if let Some((key, value)) = part.split_once('<') {
-        let value = value.trim().parse().map_err(|_| format!("{value}: for 'Gt', 'Lt' operators, the value must be an integer"))?;
+        let value = value.trim().parse().map_err(|_| {
+            format!("{value}: for 'Gt', 'Lt' operators, the value must be an integer")
+        })?;
         return Ok(Requirement::Less(label_key(key)?, value));
     }
     let mut words = part.splitn(2, char::is_whitespace);
     let key = words.next().unwrap_or_default();
     let Some(rest) = words.next() else { return Ok(Requirement::Exists(label_key(key)?)) };
     let rest = rest.trim();
-    let (operator, values) = rest.split_once('(').ok_or_else(|| {
-        format!("found '{rest}', expected: in, notin, =, ==, !=, gt, lt")
-    })?;
+    let (operator, values) = rest
+        .split_once('(')
+        .ok_or_else(|| format!("found '{rest}', expected: in, notin, =, ==, !=, gt, lt"))?;
     let values = values
         .trim()
         .strip_suffix(')')
@@ -232,7 +236,9 @@ impl Fields {
                 let message = if resource.is_custom() || !known_fields(resource).is_empty() {
                     format!("field label not supported: {field}")
                 } else {
-                    format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+                    format!(
+                        "\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                    )
                 };
                 return Err(ApiError::bad_request(format!(
                     "Unable to find \"{}\" that match label selector \"\", field selector \"{text}\": {message}",
@@ -254,14 +260,18 @@ impl Fields {
     pub fn name(&self) -> Option<&str> {
         self.0
             .iter()
-            .find(|(path, equal, _)| *equal && path.len() == 2 && path[0] == "metadata" && path[1] == "name")
+            .find(|(path, equal, _)| {
+                *equal && path.len() == 2 && path[0] == "metadata" && path[1] == "name"
+            })
             .map(|(_, _, value)| value.as_str())
     }
 
     /// Whether only metadata.name and metadata.namespace are asked for.
     pub fn only_keys(&self) -> bool {
         self.0.iter().all(|(path, _, _)| {
-            path.len() == 2 && path[0] == "metadata" && (path[1] == "name" || path[1] == "namespace")
+            path.len() == 2
+                && path[0] == "metadata"
+                && (path[1] == "name" || path[1] == "namespace")
         })
     }
 

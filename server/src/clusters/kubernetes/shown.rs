@@ -3,7 +3,7 @@
 use drover_api::{ColumnKind, ObjectHealth, ResourceColumn, ResourceGroup, ResourceRow, Timestamp};
 use drover_kubernetes::{
     discovery::{ResourceType, type_name},
-    facts::{Facts, Health, reads_whole},
+    facts::{Health, reads_whole},
     index::{self, Cell, Comparison, Field, Filter, Group, Owner, Row},
 };
 use serde_json::Value;
@@ -33,8 +33,8 @@ const BUILT_IN: [&str; 16] = [
 
 /// Whether a group came with something that was installed in the cluster.
 pub(super) fn is_custom(group: &str) -> bool {
-    let built_in = BUILT_IN.contains(&group)
-        || matches!(group, "storage.k8s.io" | "storagemigration.k8s.io");
+    let built_in =
+        BUILT_IN.contains(&group) || matches!(group, "storage.k8s.io" | "storagemigration.k8s.io");
     group.contains('.') && !built_in
 }
 
@@ -65,7 +65,11 @@ pub(super) fn row(kind: &ResourceType, row: &Row) -> ResourceRow {
         cells: row.cells.iter().map(|of| cell(of, row)).collect(),
         health: health(kind, row),
         reason: row.why.as_deref().map(str::to_owned),
-        labels: row.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        labels: row
+            .labels
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .collect(),
         owner: owner(row),
         created_at: moment(row.created),
         terminating: row.deleting.is_some(),
@@ -93,7 +97,10 @@ fn cell(cell: &Cell, row: &Row) -> Value {
 
 /// A moment, in seconds since the Unix epoch; nothing for 0.
 pub(super) fn moment(seconds: i64) -> Option<Timestamp> {
-    (seconds > 0).then(|| OffsetDateTime::from_unix_timestamp(seconds).ok()).flatten().map(Timestamp)
+    (seconds > 0)
+        .then(|| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .flatten()
+        .map(Timestamp)
 }
 
 /// How an object is, where Drover reads its kind.
@@ -102,41 +109,21 @@ pub(super) fn health(kind: &ResourceType, row: &Row) -> Option<ObjectHealth> {
         Health::Failed => ObjectHealth::Failed,
         Health::Degraded | Health::Unknown => ObjectHealth::Degraded,
         Health::Progressing => ObjectHealth::Progressing,
-        Health::Healthy if is_idle(row) => ObjectHealth::Idle,
+        Health::Healthy if row.is_idle() => ObjectHealth::Idle,
         Health::Healthy => ObjectHealth::Healthy,
     })
 }
 
-fn is_idle(row: &Row) -> bool {
-    match &row.facts {
-        Facts::Pod(pod) => &*pod.phase == "Succeeded",
-        Facts::Workload(workload) => {
-            workload.paused || workload.desired == 0 || workload.ended.is_some()
-        }
-        Facts::CronJob(cron) => cron.suspended,
-        _ => false,
-    }
-}
-
-/// The filter of the states that are wanted, as the index names them.
+/// The filter of the states that are wanted.
 pub(super) fn health_filter(wanted: &str) -> Filter {
-    let mut values = Vec::new();
-    for state in wanted.split(',').map(str::trim) {
-        match state {
-            "degraded" => values.extend(["degraded", "unknown"]),
-            // The index has no state of its own for what is switched off.
-            "idle" => values.push("healthy"),
-            other => values.push(other),
-        }
-    }
-    let values = values.into_iter().map(str::to_owned).collect();
+    let values = wanted.split(',').map(|state| state.trim().to_owned()).collect();
     Filter { field: Field::Health, comparison: Comparison::Equal, values }
 }
 
 /// What an object belongs to, as its address has it: `deployments.apps/web`.
 fn owner(row: &Row) -> Option<String> {
     let (kind, name) = row.workload()?;
-    let group = row.controller().map_or("", |owner: &Owner| &owner.group);
+    let group = row.controller().map_or("", |owner: &Owner| &*owner.group);
     Some(format!("{}/{name}", type_of(kind, group)))
 }
 

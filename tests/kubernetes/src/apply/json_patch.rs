@@ -15,17 +15,19 @@ pub fn apply(target: &mut Value, operations: &Value) -> Result<(), String> {
 }
 
 fn one(target: &mut Value, operation: &Value) -> Result<(), String> {
-    let word = |key: &str| {
-        operation[key].as_str().ok_or_else(|| format!("operation missing {key} field"))
-    };
+    let word =
+        |key: &str| operation[key].as_str().ok_or_else(|| format!("operation missing {key} field"));
     let (kind, path) = (word("op")?, word("path")?);
     let value = || operation.get("value").cloned().ok_or("operation missing value field");
     match kind {
         "add" => add(target, path, value()?),
         "remove" => remove(target, path).map(drop),
         "replace" => {
-            let place = find(target, path)
-                .ok_or_else(|| format!("replace operation does not apply: doc is missing key: {path}: missing value"))?;
+            let place = find(target, path).ok_or_else(|| {
+                format!(
+                    "replace operation does not apply: doc is missing key: {path}: missing value"
+                )
+            })?;
             *place = value()?;
             Ok(())
         }
@@ -39,7 +41,11 @@ fn one(target: &mut Value, operation: &Value) -> Result<(), String> {
         }
         "copy" => {
             let from = target.pointer(word("from")?).cloned();
-            let from = from.ok_or_else(|| format!("copy operation does not apply: doc is missing from path: {path}: missing value"))?;
+            let from = from.ok_or_else(|| {
+                format!(
+                    "copy operation does not apply: doc is missing from path: {path}: missing value"
+                )
+            })?;
             add(target, path, from)
         }
         "move" => {
@@ -79,7 +85,9 @@ fn add(target: &mut Value, path: &str, value: Value) -> Result<(), String> {
         Value::Array(entries) => {
             let at: usize = last.parse().map_err(|_| missing())?;
             if at > entries.len() {
-                return Err(format!("add operation does not apply: doc is missing path: \"{path}\": invalid index referenced"));
+                return Err(format!(
+                    "add operation does not apply: doc is missing path: \"{path}\": invalid index referenced"
+                ));
             }
             entries.insert(at, value);
             Ok(())
@@ -90,8 +98,9 @@ fn add(target: &mut Value, path: &str, value: Value) -> Result<(), String> {
 
 fn remove(target: &mut Value, path: &str) -> Result<Value, String> {
     let (holder, last) = split(path)?;
-    let missing =
-        || format!("remove operation does not apply: doc is missing path: \"{path}\": missing value");
+    let missing = || {
+        format!("remove operation does not apply: doc is missing path: \"{path}\": missing value")
+    };
     match find(target, holder).ok_or_else(missing)? {
         Value::Object(fields) => fields.remove(&last).ok_or_else(missing),
         Value::Array(entries) => {

@@ -173,8 +173,12 @@ mod tests {
     #[test]
     fn what_is_said_no_more_goes() {
         let schema = deployment();
-        let mut there = json!({"metadata": {"labels": {"a": "1", "b": "2"}}, "spec": {"replicas": 2}});
-        let gone = fields::of(&schema, &json!({"metadata": {"labels": {"b": "2"}}, "spec": {"replicas": 2}}));
+        let mut there =
+            json!({"metadata": {"labels": {"a": "1", "b": "2"}}, "spec": {"replicas": 2}});
+        let gone = fields::of(
+            &schema,
+            &json!({"metadata": {"labels": {"b": "2"}}, "spec": {"replicas": 2}}),
+        );
         remove(&schema, &mut there, &gone);
         assert_eq!(there, json!({"metadata": {"labels": {"a": "1"}}}));
     }

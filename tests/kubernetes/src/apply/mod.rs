@@ -48,8 +48,12 @@ fn managers(object: &Value) -> Vec<Manager> {
 fn set_managers(object: &mut Value, managers: Vec<Manager>) {
     let mut kept: Vec<_> = managers.into_iter().filter(|m| !m.fields.is_empty()).collect();
     kept.sort_by(|a, b| {
-        (&a.operation, &a.time, &a.name, &a.subresource)
-            .cmp(&(&b.operation, &b.time, &b.name, &b.subresource))
+        (&a.operation, &a.time, &a.name, &a.subresource).cmp(&(
+            &b.operation,
+            &b.time,
+            &b.name,
+            &b.subresource,
+        ))
     });
     let entries: Vec<_> = kept
         .iter()
@@ -180,9 +184,9 @@ pub struct Apply<'a> {
 pub fn apply(request: &Apply, there: Option<&Value>, applied: &Value) -> Result<Value> {
     let schema = &request.resource.schema;
     let empty = json!({});
-    let live = there.cloned().unwrap_or_else(|| {
-        json!({"apiVersion": applied["apiVersion"], "kind": applied["kind"], "metadata": {}})
-    });
+    let live = there.cloned().unwrap_or_else(
+        || json!({"apiVersion": applied["apiVersion"], "kind": applied["kind"], "metadata": {}}),
+    );
     let mut all = there.map(managers).unwrap_or_default();
     // Objects from before apply: what is there belongs to whoever was there before.
     if there.is_some() && all.is_empty() {
@@ -212,11 +216,8 @@ pub fn apply(request: &Apply, there: Option<&Value>, applied: &Value) -> Result<
         let gone = last.without(&wanted).without(&others);
         merge::remove(schema, &mut merged, &gone);
     }
-    let (changed, _) = fields::compare(
-        schema,
-        &there.map(managed_part).unwrap_or(empty),
-        &managed_part(&merged),
-    );
+    let (changed, _) =
+        fields::compare(schema, &there.map(managed_part).unwrap_or(empty), &managed_part(&merged));
     let taken = changed.both(&wanted);
     conflicts(request, &all, &taken)?;
     for other in all.iter_mut().filter(|one| !is_applier(one)) {
@@ -320,10 +321,7 @@ mod tests {
         assert_eq!(both["data"], json!({"a": "1", "b": "2"}));
         let refused =
             apply(&by(&maps, "two", false), Some(&both), &config(json!({"a": "9"}))).unwrap_err();
-        assert_eq!(
-            refused.message,
-            "Apply failed with 1 conflict: conflict with \"one\": .data.a"
-        );
+        assert_eq!(refused.message, "Apply failed with 1 conflict: conflict with \"one\": .data.a");
         let forced =
             apply(&by(&maps, "two", true), Some(&both), &config(json!({"a": "9"}))).unwrap();
         assert_eq!(forced["data"], json!({"a": "9"}));
@@ -338,8 +336,8 @@ mod tests {
         let mut changed = one.clone();
         changed["data"]["a"] = json!("2");
         manage_update(&maps, Some(&one), &mut changed, "kubectl-edit", "");
-        let refused =
-            apply(&by(&maps, "one", false), Some(&changed), &config(json!({"a": "1"}))).unwrap_err();
+        let refused = apply(&by(&maps, "one", false), Some(&changed), &config(json!({"a": "1"})))
+            .unwrap_err();
         assert!(refused.message.contains("conflict with \"kubectl-edit\" using v1 at "));
     }
 }

@@ -9,13 +9,7 @@ use super::{
     Work,
     view::{View, deleting, list, name, namespace, word},
 };
-use crate::{
-    clock,
-    cluster::storage,
-    handlers::finish,
-    resources::StorageKey,
-    store::Object,
-};
+use crate::{clock, cluster::storage, handlers::finish, resources::StorageKey, store::Object};
 
 /// Takes one step everywhere.
 pub async fn reconcile(work: &Work, view: &View) {
@@ -37,8 +31,13 @@ pub async fn reconcile(work: &Work, view: &View) {
 }
 
 fn furnish(work: &Work, view: &View, namespace: &str) {
-    let there = work.cluster.store.get(&storage("", "serviceaccounts"), namespace, "default").is_some()
-        && work.cluster.store.get(&storage("", "configmaps"), namespace, "kube-root-ca.crt").is_some();
+    let there =
+        work.cluster.store.get(&storage("", "serviceaccounts"), namespace, "default").is_some()
+            && work
+                .cluster
+                .store
+                .get(&storage("", "configmaps"), namespace, "kube-root-ca.crt")
+                .is_some();
     if !there && view.get("", "namespaces", "", namespace).is_some() {
         crate::bootstrap::in_namespace(&work.cluster, namespace);
     }
@@ -79,18 +78,60 @@ fn terminate(work: &Work, object: &Arc<Value>) {
     let key = storage("", "namespaces");
     let empty = left.is_empty();
     let sentence = |all: &[(String, usize)], what: &str| {
-        all.iter().map(|(name, count)| format!("{name}{what} {count} resource instances")).collect::<Vec<_>>().join(", ")
+        all.iter()
+            .map(|(name, count)| format!("{name}{what} {count} resource instances"))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let written = work.cluster.modify(&key, "", space, |object| {
         let mut say = |kind: &str, on: bool, yes: (&str, String), no: (&str, &str)| {
-            let (state, reason, message) = if on { ("True", yes.0, yes.1) } else { ("False", no.0, no.1.to_owned()) };
+            let (state, reason, message) =
+                if on { ("True", yes.0, yes.1) } else { ("False", no.0, no.1.to_owned()) };
             super::set_condition(object, kind, state, reason, &message);
         };
-        say("NamespaceDeletionDiscoveryFailure", false, ("", String::new()), ("ResourcesDiscovered", "All resources successfully discovered"));
-        say("NamespaceDeletionGroupVersionParsingFailure", false, ("", String::new()), ("ParsedGroupVersions", "All legacy kube types successfully parsed"));
-        say("NamespaceDeletionContentFailure", false, ("", String::new()), ("ContentDeleted", "All content successfully deleted, may be waiting on finalization"));
-        say("NamespaceContentRemaining", !empty, ("SomeResourcesRemain", format!("Some resources are remaining: {}", sentence(&left, ". has"))), ("ContentRemoved", "All content successfully removed"));
-        say("NamespaceFinalizersRemaining", !finalizers.is_empty(), ("SomeFinalizersRemain", format!("Some content in the namespace has finalizers remaining: {}", finalizers.iter().map(|(name, count)| format!("{name} in {count} resource instances")).collect::<Vec<_>>().join(", "))), ("ContentHasNoFinalizers", "All content-preserving finalizers finished"));
+        say(
+            "NamespaceDeletionDiscoveryFailure",
+            false,
+            ("", String::new()),
+            ("ResourcesDiscovered", "All resources successfully discovered"),
+        );
+        say(
+            "NamespaceDeletionGroupVersionParsingFailure",
+            false,
+            ("", String::new()),
+            ("ParsedGroupVersions", "All legacy kube types successfully parsed"),
+        );
+        say(
+            "NamespaceDeletionContentFailure",
+            false,
+            ("", String::new()),
+            ("ContentDeleted", "All content successfully deleted, may be waiting on finalization"),
+        );
+        say(
+            "NamespaceContentRemaining",
+            !empty,
+            (
+                "SomeResourcesRemain",
+                format!("Some resources are remaining: {}", sentence(&left, ". has")),
+            ),
+            ("ContentRemoved", "All content successfully removed"),
+        );
+        say(
+            "NamespaceFinalizersRemaining",
+            !finalizers.is_empty(),
+            (
+                "SomeFinalizersRemain",
+                format!(
+                    "Some content in the namespace has finalizers remaining: {}",
+                    finalizers
+                        .iter()
+                        .map(|(name, count)| format!("{name} in {count} resource instances"))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
+            ),
+            ("ContentHasNoFinalizers", "All content-preserving finalizers finished"),
+        );
         if empty {
             object["spec"] = json!({});
         }
@@ -105,7 +146,8 @@ fn terminate(work: &Work, object: &Arc<Value>) {
 fn remove(work: &Work, key: &StorageKey, object: &Arc<Object>) {
     let value = object.value();
     let held = !list(&value["metadata"]["finalizers"]).is_empty();
-    let graceful = key.1 == "pods" && key.0.is_empty() && !word(&value["spec"]["nodeName"]).is_empty();
+    let graceful =
+        key.1 == "pods" && key.0.is_empty() && !word(&value["spec"]["nodeName"]).is_empty();
     if !held && !graceful {
         // It may have been written meanwhile: then the next round takes it.
         let _ = work.cluster.store.remove(key, object);
@@ -150,7 +192,8 @@ fn dependents(work: &Work) {
     for (key, owner) in waiting {
         let finalizers = owner.value()["metadata"]["finalizers"].clone();
         let has = |name: &str| list(&finalizers).iter().any(|one| one == name);
-        let children: Vec<_> = owned.iter().filter(|(_, child)| child.owners.contains(&owner.uid)).collect();
+        let children: Vec<_> =
+            owned.iter().filter(|(_, child)| child.owners.contains(&owner.uid)).collect();
         let done = if has("orphan") {
             for (key, child) in &children {
                 work.cluster.modify(key, &child.namespace, &child.name, |value| {
@@ -222,7 +265,9 @@ fn protected(work: &Work, view: &View) {
             let used = if plural == "persistentvolumeclaims" {
                 view.within("", "pods", namespace(object)).any(|pod| {
                     !matches!(word(&pod["status"]["phase"]), "Succeeded" | "Failed")
-                        && list(&pod["spec"]["volumes"]).iter().any(|volume| volume["persistentVolumeClaim"]["claimName"] == name(object))
+                        && list(&pod["spec"]["volumes"]).iter().any(|volume| {
+                            volume["persistentVolumeClaim"]["claimName"] == name(object)
+                        })
                 })
             } else {
                 object["status"]["phase"] == "Bound"
@@ -248,10 +293,13 @@ fn protected(work: &Work, view: &View) {
 fn tokens(work: &Work, view: &View) {
     use base64::{Engine, engine::general_purpose::STANDARD};
     for secret in view.all("", "secrets") {
-        if secret["type"] != "kubernetes.io/service-account-token" || secret["data"]["token"].is_string() {
+        if secret["type"] != "kubernetes.io/service-account-token"
+            || secret["data"]["token"].is_string()
+        {
             continue;
         }
-        let account = word(&secret["metadata"]["annotations"]["kubernetes.io/service-account.name"]);
+        let account =
+            word(&secret["metadata"]["annotations"]["kubernetes.io/service-account.name"]);
         let Some(there) = view.get("", "serviceaccounts", namespace(secret), account) else {
             continue;
         };

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    Work, schedule::Schedule, set_condition,
+    Work,
+    schedule::Schedule,
+    set_condition,
     view::{View, condition, count, deleting, is_active, is_ready, list, name, namespace, word},
     workloads::pod_of,
 };
@@ -32,7 +34,8 @@ async fn job(work: &Work, view: &View, job: &Arc<Value>) {
         return;
     }
     let pods: Vec<&Arc<Value>> = view.owned("", "pods", job).collect();
-    let phase = |wanted: &str| pods.iter().filter(|pod| word(&pod["status"]["phase"]) == wanted).count();
+    let phase =
+        |wanted: &str| pods.iter().filter(|pod| word(&pod["status"]["phase"]) == wanted).count();
     let (succeeded, failed) = (phase("Succeeded"), phase("Failed"));
     let active: Vec<_> = pods.iter().filter(|pod| is_active(pod)).collect();
     let (done, lost) = (succeeded as i64, failed as i64);
@@ -50,7 +53,9 @@ async fn job(work: &Work, view: &View, job: &Arc<Value>) {
     };
     let limit = spec["backoffLimit"].as_i64().unwrap_or(6);
     let overdue = job["status"]["startTime"].as_str().and_then(clock::parse).is_some_and(|start| {
-        spec["activeDeadlineSeconds"].as_i64().is_some_and(|most| (clock::now() - start).whole_seconds() >= most)
+        spec["activeDeadlineSeconds"]
+            .as_i64()
+            .is_some_and(|most| (clock::now() - start).whole_seconds() >= most)
     });
     let failure = if lost > limit || restarts > limit {
         Some(("BackoffLimitExceeded", "Job has reached the specified backoff limit"))
@@ -73,7 +78,14 @@ async fn job(work: &Work, view: &View, job: &Arc<Value>) {
         let last = pods
             .iter()
             .filter(|pod| word(&pod["status"]["phase"]) == "Failed")
-            .filter_map(|pod| list(&pod["status"]["containerStatuses"]).iter().filter_map(|one| one["state"]["terminated"]["finishedAt"].as_str().and_then(clock::parse)).max())
+            .filter_map(|pod| {
+                list(&pod["status"]["containerStatuses"])
+                    .iter()
+                    .filter_map(|one| {
+                        one["state"]["terminated"]["finishedAt"].as_str().and_then(clock::parse)
+                    })
+                    .max()
+            })
             .max();
         let waits = last.is_some_and(|last| (clock::now() - last).whole_seconds() < pause);
         for _ in active.len() as i64..still {
@@ -82,9 +94,21 @@ async fn job(work: &Work, view: &View, job: &Arc<Value>) {
             }
             let pod = pod_of(job, "batch/v1", "Job", &spec["template"]);
             match work.create("", "pods", "job-controller", pod).await {
-                Ok(pod) => work.event(job, "Job", "Normal", "SuccessfulCreate", &format!("Created pod: {pod}")),
+                Ok(pod) => work.event(
+                    job,
+                    "Job",
+                    "Normal",
+                    "SuccessfulCreate",
+                    &format!("Created pod: {pod}"),
+                ),
                 Err(error) => {
-                    work.event(job, "Job", "Warning", "FailedCreate", &format!("Error creating: {}", error.message));
+                    work.event(
+                        job,
+                        "Job",
+                        "Warning",
+                        "FailedCreate",
+                        &format!("Error creating: {}", error.message),
+                    );
                     break;
                 }
             }
@@ -102,7 +126,8 @@ async fn job(work: &Work, view: &View, job: &Arc<Value>) {
         if !suspended && status["startTime"].is_null() {
             status["startTime"] = json!(clock::stamp());
         }
-        for (field, value) in [("active", is_active), ("succeeded", succeeded), ("failed", failed)] {
+        for (field, value) in [("active", is_active), ("succeeded", succeeded), ("failed", failed)]
+        {
             if value > 0 {
                 status[field] = json!(value);
             }
@@ -110,15 +135,28 @@ async fn job(work: &Work, view: &View, job: &Arc<Value>) {
         object["status"] = status;
         if suspended {
             dated(object, "Suspended", "JobSuspended", "Job suspended");
-        } else if list(&object["status"]["conditions"]).iter().any(|one| one["type"] == "Suspended" && one["status"] == "True") {
+        } else if list(&object["status"]["conditions"])
+            .iter()
+            .any(|one| one["type"] == "Suspended" && one["status"] == "True")
+        {
             set_condition(object, "Suspended", "False", "JobResumed", "Job resumed");
         }
         if let Some((reason, message)) = failure {
             dated(object, "FailureTarget", reason, message);
             dated(object, "Failed", reason, message);
         } else if complete {
-            dated(object, "SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods");
-            dated(object, "Complete", "CompletionsReached", "Reached expected number of succeeded pods");
+            dated(
+                object,
+                "SuccessCriteriaMet",
+                "CompletionsReached",
+                "Reached expected number of succeeded pods",
+            );
+            dated(
+                object,
+                "Complete",
+                "CompletionsReached",
+                "Reached expected number of succeeded pods",
+            );
             object["status"]["completionTime"] = json!(clock::stamp());
         }
         true
@@ -156,7 +194,8 @@ async fn cron_job(work: &Work, view: &View, cron: &Arc<Value>) {
     let now = clock::now();
     let minute = now.unix_timestamp() / 60;
     let due = cron["spec"]["suspend"] != true
-        && Schedule::parse(word(&cron["spec"]["schedule"])).is_ok_and(|schedule| schedule.is_due(now));
+        && Schedule::parse(word(&cron["spec"]["schedule"]))
+            .is_ok_and(|schedule| schedule.is_due(now));
     let job_name = format!("{}-{minute}", name(cron));
     let made_at = cron["metadata"]["creationTimestamp"].as_str().and_then(clock::parse);
     let was_there = made_at.is_some_and(|made| made.unix_timestamp() / 60 < minute);
@@ -174,9 +213,14 @@ async fn cron_job(work: &Work, view: &View, cron: &Arc<Value>) {
                 }
             }
             let template = &cron["spec"]["jobTemplate"];
-            let mut annotations = template["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
-            let time = now.replace_second(0).and_then(|time| time.replace_nanosecond(0)).unwrap_or(now);
-            annotations.insert("batch.kubernetes.io/cronjob-scheduled-timestamp".to_owned(), json!(clock::seconds(time)));
+            let mut annotations =
+                template["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+            let time =
+                now.replace_second(0).and_then(|time| time.replace_nanosecond(0)).unwrap_or(now);
+            annotations.insert(
+                "batch.kubernetes.io/cronjob-scheduled-timestamp".to_owned(),
+                json!(clock::seconds(time)),
+            );
             let job = json!({
                 "apiVersion": "batch/v1", "kind": "Job",
                 "metadata": {
@@ -189,9 +233,21 @@ async fn cron_job(work: &Work, view: &View, cron: &Arc<Value>) {
             match work.create("batch", "jobs", "cronjob-controller", job).await {
                 Ok(job) => {
                     started = true;
-                    work.event(cron, "CronJob", "Normal", "SuccessfulCreate", &format!("Created job {job}"));
+                    work.event(
+                        cron,
+                        "CronJob",
+                        "Normal",
+                        "SuccessfulCreate",
+                        &format!("Created job {job}"),
+                    );
                 }
-                Err(error) => work.event(cron, "CronJob", "Warning", "FailedCreate", &format!("Error creating job: {}", error.message)),
+                Err(error) => work.event(
+                    cron,
+                    "CronJob",
+                    "Warning",
+                    "FailedCreate",
+                    &format!("Error creating job: {}", error.message),
+                ),
             }
         }
     }
@@ -224,7 +280,9 @@ async fn cron_job(work: &Work, view: &View, cron: &Arc<Value>) {
         if !references.is_empty() {
             status["active"] = json!(references);
             // Versions of jobs change often, and tell nothing.
-            let same = |a: &Value, b: &Value| list(a).iter().map(|one| &one["uid"]).eq(list(b).iter().map(|one| &one["uid"]));
+            let same = |a: &Value, b: &Value| {
+                list(a).iter().map(|one| &one["uid"]).eq(list(b).iter().map(|one| &one["uid"]))
+            };
             if same(&status["active"], &object["status"]["active"]) {
                 status["active"] = object["status"]["active"].clone();
             }
@@ -235,9 +293,12 @@ async fn cron_job(work: &Work, view: &View, cron: &Arc<Value>) {
 }
 
 fn history(work: &Work, cron: &Value, jobs: &[&Arc<Value>]) {
-    for (kind, field) in [("Complete", "successfulJobsHistoryLimit"), ("Failed", "failedJobsHistoryLimit")] {
+    for (kind, field) in
+        [("Complete", "successfulJobsHistoryLimit"), ("Failed", "failedJobsHistoryLimit")]
+    {
         let most = usize::try_from(count(&cron["spec"][field])).unwrap_or(0);
-        let mut old: Vec<_> = jobs.iter().filter(|job| condition(job, kind) == "True" && !deleting(job)).collect();
+        let mut old: Vec<_> =
+            jobs.iter().filter(|job| condition(job, kind) == "True" && !deleting(job)).collect();
         old.sort_by_key(|job| word(&job["metadata"]["creationTimestamp"]).to_owned());
         let surplus = old.len().saturating_sub(most);
         for job in old.into_iter().take(surplus) {

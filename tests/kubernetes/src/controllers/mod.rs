@@ -58,10 +58,17 @@ async fn run(work: Work) {
 }
 
 impl Work {
-    fn context(&self, group: &str, plural: &str, controller: &str, namespace: &str) -> Option<Context> {
+    fn context(
+        &self,
+        group: &str,
+        plural: &str,
+        controller: &str,
+        namespace: &str,
+    ) -> Option<Context> {
         let resource = Catalog::built_in(group, plural)?;
         let name = format!("system:serviceaccount:kube-system:{controller}");
-        let user = User::named(&name, &["system:serviceaccounts", "system:serviceaccounts:kube-system"]);
+        let user =
+            User::named(&name, &["system:serviceaccounts", "system:serviceaccounts:kube-system"]);
         Some(Context {
             cluster: Arc::clone(&self.cluster),
             served: self.cluster.catalog.now(),
@@ -87,19 +94,30 @@ impl Work {
     ///
     /// # Errors
     /// When it is refused.
-    pub async fn create(&self, group: &str, plural: &str, controller: &str, object: Value) -> Result<String> {
+    pub async fn create(
+        &self,
+        group: &str,
+        plural: &str,
+        controller: &str,
+        object: Value,
+    ) -> Result<String> {
         let namespace = view::namespace(&object).to_owned();
         let context = self
             .context(group, plural, controller, &namespace)
             .ok_or_else(|| ApiError::internal(format!("no resource {plural}")))?;
-        let made = handlers::create_object(&context, object, "kube-controller-manager", false).await?;
+        let made =
+            handlers::create_object(&context, object, "kube-controller-manager", false).await?;
         Ok(made.0.name.clone())
     }
 
     /// Deletes an object as a controller, gracefully and in the background.
     pub fn delete(&self, group: &str, plural: &str, object: &Value) {
         let (namespace, name) = (view::namespace(object).to_owned(), view::name(object).to_owned());
-        let Some(mut context) = self.context(group, plural, "generic-garbage-collector", &namespace) else { return };
+        let Some(mut context) =
+            self.context(group, plural, "generic-garbage-collector", &namespace)
+        else {
+            return;
+        };
         "delete".clone_into(&mut context.info.verb);
         let uid = object["metadata"]["uid"].as_str().map(str::to_owned);
         tokio::spawn(async move {

@@ -60,7 +60,8 @@ impl Schedule {
         let day = self.days.contains(&time.day());
         let weekday = self.weekdays.contains(&time.weekday().number_days_from_sunday());
         // Where both are given, either is enough.
-        let right_day = if self.any_day || self.any_weekday { day && weekday } else { day || weekday };
+        let right_day =
+            if self.any_day || self.any_weekday { day && weekday } else { day || weekday };
         self.minutes.contains(&time.minute())
             && self.hours.contains(&time.hour())
             && self.months.contains(&u8::from(time.month()))
@@ -74,7 +75,9 @@ fn field(text: &str, low: u8, high: u8, names: &[&str], first: u8) -> Result<Vec
             return Ok(first + u8::try_from(at).unwrap_or(0));
         }
         let number: u8 = word.parse().map_err(|_| {
-            format!("failed to parse int from {word}: strconv.Atoi: parsing \"{word}\": invalid syntax")
+            format!(
+                "failed to parse int from {word}: strconv.Atoi: parsing \"{word}\": invalid syntax"
+            )
         })?;
         if number < low {
             return Err(format!("beginning of range ({number}) below minimum ({low}): {text}"));
@@ -103,9 +106,11 @@ fn field(text: &str, low: u8, high: u8, names: &[&str], first: u8) -> Result<Vec
         }
         let step: usize = match step {
             None => 1,
-            Some(step) => step.parse().ok().filter(|step| *step > 0).ok_or_else(|| {
-                format!("step of range should be a positive number: {part}")
-            })?,
+            Some(step) => step
+                .parse()
+                .ok()
+                .filter(|step| *step > 0)
+                .ok_or_else(|| format!("step of range should be a positive number: {part}"))?,
         };
         all.extend((from..=to).step_by(step));
     }

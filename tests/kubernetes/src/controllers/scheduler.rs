@@ -13,7 +13,8 @@ use crate::{cluster::storage, validation::quantity};
 /// Whether a node is one that the pod asks for.
 pub fn selects(spec: &Value, node: &Value) -> bool {
     let labels = &node["metadata"]["labels"];
-    let plain = spec["nodeSelector"].as_object().into_iter().flatten().all(|(k, v)| labels[k] == *v);
+    let plain =
+        spec["nodeSelector"].as_object().into_iter().flatten().all(|(k, v)| labels[k] == *v);
     let required =
         &spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
     if !required.is_object() {
@@ -25,7 +26,8 @@ pub fn selects(spec: &Value, node: &Value) -> bool {
                 let label = labels[word(&one["key"])].as_str();
                 expression(one, label)
             });
-            let fields = list(&term["matchFields"]).iter().all(|one| expression(one, Some(name(node))));
+            let fields =
+                list(&term["matchFields"]).iter().all(|one| expression(one, Some(name(node))));
             expressions && fields
         })
 }
@@ -54,9 +56,10 @@ pub fn untolerated(spec: &Value, node: &Value) -> Option<(String, String)> {
                 let effect = word(&one["effect"]);
                 let key = word(&one["key"]);
                 let right_effect = effect.is_empty() || one["effect"] == taint["effect"];
-                let right_key = key.is_empty() && one["operator"] == "Exists" || one["key"] == taint["key"];
-                let right_value = one["operator"] == "Exists"
-                    || word(&one["value"]) == word(&taint["value"]);
+                let right_key =
+                    key.is_empty() && one["operator"] == "Exists" || one["key"] == taint["key"];
+                let right_value =
+                    one["operator"] == "Exists" || word(&one["value"]) == word(&taint["value"]);
                 right_effect && right_key && right_value
             })
         })
@@ -106,19 +109,27 @@ pub fn reconcile(work: &Work, view: &View) {
     for pod in view.all("", "pods") {
         let ended = matches!(word(&pod["status"]["phase"]), "Succeeded" | "Failed");
         if !word(&pod["spec"]["nodeName"]).is_empty() && !ended {
-            used.entry(word(&pod["spec"]["nodeName"]).to_owned()).or_default().add(Used::of(&pod["spec"]));
+            used.entry(word(&pod["spec"]["nodeName"]).to_owned())
+                .or_default()
+                .add(Used::of(&pod["spec"]));
         }
     }
     for pod in waiting {
         if !list(&pod["spec"]["schedulingGates"]).is_empty() {
-            say(work, pod, "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates");
+            say(
+                work,
+                pod,
+                "SchedulingGated",
+                "Scheduling is blocked due to non-empty scheduling gates",
+            );
             continue;
         }
         match choose(view, pod, &used) {
             Ok(node) => {
                 used.entry(node.clone()).or_default().add(Used::of(&pod["spec"]));
                 super::bind(&work.cluster, namespace(pod), name(pod), &node);
-                let message = format!("Successfully assigned {}/{} to {node}", namespace(pod), name(pod));
+                let message =
+                    format!("Successfully assigned {}/{} to {node}", namespace(pod), name(pod));
                 work.event(pod, "Pod", "Normal", "Scheduled", &message);
             }
             Err(message) => {
@@ -188,7 +199,11 @@ fn choose(view: &View, pod: &Value, used: &BTreeMap<String, Used>) -> Result<Str
             }
             continue;
         }
-        if helpless { hopeless += 1 } else { victims += 1 }
+        if helpless {
+            hopeless += 1
+        } else {
+            victims += 1
+        }
         for one in why {
             *reasons.entry(one).or_default() += 1;
         }
@@ -200,7 +215,8 @@ fn choose(view: &View, pod: &Value, used: &BTreeMap<String, Used>) -> Result<Str
     if total == 0 {
         return Err("no nodes available to schedule pods".to_owned());
     }
-    let mut parts: Vec<_> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let mut parts: Vec<_> =
+        reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     parts.sort();
     let mut preemption = Vec::new();
     if victims > 0 {
@@ -228,9 +244,10 @@ fn unbound(view: &View, pod: &Value) -> Option<String> {
         let Some(there) = view.get("", "persistentvolumeclaims", namespace(pod), claim) else {
             return Some(format!("persistentvolumeclaim \"{claim}\" not found"));
         };
-        let late = view
-            .all("storage.k8s.io", "storageclasses")
-            .any(|class| name(class) == word(&there["spec"]["storageClassName"]) && class["volumeBindingMode"] == "WaitForFirstConsumer");
+        let late = view.all("storage.k8s.io", "storageclasses").any(|class| {
+            name(class) == word(&there["spec"]["storageClassName"])
+                && class["volumeBindingMode"] == "WaitForFirstConsumer"
+        });
         if there["status"]["phase"] != "Bound" && !late {
             return Some("pod has unbound immediate PersistentVolumeClaims".to_owned());
         }

@@ -85,7 +85,13 @@ impl View {
     }
 
     /// One.
-    pub fn get(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<&Arc<Value>> {
+    pub fn get(
+        &self,
+        group: &str,
+        plural: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Option<&Arc<Value>> {
         let key = (namespace.to_owned(), name.to_owned());
         self.kinds.get(&storage(group, plural))?.get(&key).map(|(_, value)| value)
     }

@@ -60,7 +60,11 @@ async fn deployment(work: &Work, view: &View, deployment: &Arc<Value>) {
         _ => {}
     }
     if let Some(new) = new {
-        let current = if paused { revision(new) } else { revision(new).max(if revision(new) < highest { highest + 1 } else { highest }) };
+        let current = if paused {
+            revision(new)
+        } else {
+            revision(new).max(if revision(new) < highest { highest + 1 } else { highest })
+        };
         annotate(work, deployment, current);
         scale(work, view, deployment, new, &sets);
         if !paused {
@@ -80,14 +84,20 @@ async fn new_set(work: &Work, deployment: &Arc<Value>, sets: &[&Arc<Value>], num
     template["metadata"]["labels"]["pod-template-hash"] = json!(mark);
     let mut selector = spec["selector"].clone();
     selector["matchLabels"]["pod-template-hash"] = json!(mark);
-    let mut annotations = deployment["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+    let mut annotations =
+        deployment["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
     annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     annotations.insert(REVISION.to_owned(), json!(number.to_string()));
     let replicas = count(&spec["replicas"]);
     let (surge, _) = limits(spec, replicas);
-    annotations.insert("deployment.kubernetes.io/desired-replicas".to_owned(), json!(replicas.to_string()));
-    annotations
-        .insert("deployment.kubernetes.io/max-replicas".to_owned(), json!((replicas + surge).to_string()));
+    annotations.insert(
+        "deployment.kubernetes.io/desired-replicas".to_owned(),
+        json!(replicas.to_string()),
+    );
+    annotations.insert(
+        "deployment.kubernetes.io/max-replicas".to_owned(),
+        json!((replicas + surge).to_string()),
+    );
     let there: i64 = sets.iter().map(|set| count(&set["spec"]["replicas"])).sum();
     let first = if spec["strategy"]["type"] == "Recreate" && there > 0 {
         0
@@ -113,17 +123,37 @@ async fn new_set(work: &Work, deployment: &Arc<Value>, sets: &[&Arc<Value>], num
         },
     });
     if work.create("apps", "replicasets", "deployment-controller", set).await.is_ok() {
-        work.event(deployment, "Deployment", "Normal", "ScalingReplicaSet", &format!("Scaled up replica set {set_name} from 0 to {first}"));
-        work.cluster.modify(&storage("apps", "deployments"), namespace(deployment), name(deployment), |object| {
-            progressing(object, "True", "NewReplicaSetCreated", &format!("Created new replica set \"{set_name}\""));
-            true
-        });
+        work.event(
+            deployment,
+            "Deployment",
+            "Normal",
+            "ScalingReplicaSet",
+            &format!("Scaled up replica set {set_name} from 0 to {first}"),
+        );
+        work.cluster.modify(
+            &storage("apps", "deployments"),
+            namespace(deployment),
+            name(deployment),
+            |object| {
+                progressing(
+                    object,
+                    "True",
+                    "NewReplicaSetCreated",
+                    &format!("Created new replica set \"{set_name}\""),
+                );
+                true
+            },
+        );
     }
 }
 
 fn progressing(object: &mut Value, state: &str, reason: &str, message: &str) {
-    let before = list(&object["status"]["conditions"]).iter().find(|one| one["type"] == "Progressing").cloned();
-    let same = before.as_ref().is_some_and(|one| one["reason"] == reason && one["message"] == message);
+    let before = list(&object["status"]["conditions"])
+        .iter()
+        .find(|one| one["type"] == "Progressing")
+        .cloned();
+    let same =
+        before.as_ref().is_some_and(|one| one["reason"] == reason && one["message"] == message);
     let updated = if same { before.map(|one| one["lastUpdateTime"].clone()) } else { None };
     super::set_condition(object, "Progressing", state, reason, message);
     for one in object["status"]["conditions"].as_array_mut().into_iter().flatten() {
@@ -149,10 +179,15 @@ fn annotate(work: &Work, deployment: &Value, number: i64) {
     if word(&deployment["metadata"]["annotations"][REVISION]) == number.to_string() {
         return;
     }
-    work.cluster.modify(&storage("apps", "deployments"), namespace(deployment), name(deployment), |object| {
-        object["metadata"]["annotations"][REVISION] = json!(number.to_string());
-        true
-    });
+    work.cluster.modify(
+        &storage("apps", "deployments"),
+        namespace(deployment),
+        name(deployment),
+        |object| {
+            object["metadata"]["annotations"][REVISION] = json!(number.to_string());
+            true
+        },
+    );
 }
 
 /// How many pods may be too many, and how many too few.
@@ -179,7 +214,8 @@ fn resize(work: &Work, deployment: &Value, set: &Value, replicas: i64) {
         set["spec"]["replicas"] = json!(replicas);
         let generation = count(&set["metadata"]["generation"]);
         set["metadata"]["generation"] = json!(generation + 1);
-        set["metadata"]["annotations"]["deployment.kubernetes.io/desired-replicas"] = json!(wanted.to_string());
+        set["metadata"]["annotations"]["deployment.kubernetes.io/desired-replicas"] =
+            json!(wanted.to_string());
         true
     });
     let way = if replicas > before { "up" } else { "down" };
@@ -198,7 +234,11 @@ fn scale(work: &Work, view: &View, deployment: &Value, new: &Arc<Value>, sets: &
     let old: Vec<&&Arc<Value>> = sets.iter().filter(|set| name(set) != name(new)).collect();
     let old_total: i64 = old.iter().map(|set| count(&set["spec"]["replicas"])).sum();
     let there = count(&new["spec"]["replicas"]);
-    if old_total == 0 && !(spec["strategy"]["type"] == "Recreate" && there == 0 && old.iter().any(|set| view.owned("", "pods", set).next().is_some())) {
+    if old_total == 0
+        && !(spec["strategy"]["type"] == "Recreate"
+            && there == 0
+            && old.iter().any(|set| view.owned("", "pods", set).next().is_some()))
+    {
         resize(work, deployment, new, wanted);
         return;
     }
@@ -250,7 +290,8 @@ fn scale(work: &Work, view: &View, deployment: &Value, new: &Arc<Value>, sets: &
 }
 
 fn clean(work: &Work, deployment: &Value, new: &Value, sets: &[&Arc<Value>]) {
-    let most = usize::try_from(deployment["spec"]["revisionHistoryLimit"].as_i64().unwrap_or(10)).unwrap_or(10);
+    let most = usize::try_from(deployment["spec"]["revisionHistoryLimit"].as_i64().unwrap_or(10))
+        .unwrap_or(10);
     let mut old: Vec<_> = sets
         .iter()
         .filter(|set| {
@@ -275,7 +316,8 @@ fn deployment_status(
 ) {
     let sum = |field: &str| -> i64 { sets.iter().map(|set| count(&set["status"][field])).sum() };
     let wanted = count(&deployment["spec"]["replicas"]);
-    let (replicas, ready, available) = (sum("replicas"), sum("readyReplicas"), sum("availableReplicas"));
+    let (replicas, ready, available) =
+        (sum("replicas"), sum("readyReplicas"), sum("availableReplicas"));
     let updated = new.map_or(0, |set| count(&set["status"]["replicas"]));
     let (_, unavailable) = limits(&deployment["spec"], wanted);
     let enough = available >= wanted - unavailable;
@@ -287,68 +329,115 @@ fn deployment_status(
     let complete = updated == wanted && replicas == wanted && available == wanted;
     let set_name = new.map(|set| name(set)).unwrap_or_default().to_owned();
     let deadline = deployment["spec"]["progressDeadlineSeconds"].as_i64().unwrap_or(600);
-    work.cluster.modify(&storage("apps", "deployments"), namespace(deployment), name(deployment), |object| {
-        let old = object["status"].clone();
-        let mut status = json!({
-            "observedGeneration": object["metadata"]["generation"],
-            "conditions": old["conditions"],
-        });
-        for (field, value) in [
-            ("replicas", replicas),
-            ("updatedReplicas", updated),
-            ("readyReplicas", ready),
-            ("availableReplicas", available),
-            ("unavailableReplicas", (wanted - available).max(0)),
-        ] {
-            if value > 0 {
-                status[field] = json!(value);
+    work.cluster.modify(
+        &storage("apps", "deployments"),
+        namespace(deployment),
+        name(deployment),
+        |object| {
+            let old = object["status"].clone();
+            let mut status = json!({
+                "observedGeneration": object["metadata"]["generation"],
+                "conditions": old["conditions"],
+            });
+            for (field, value) in [
+                ("replicas", replicas),
+                ("updatedReplicas", updated),
+                ("readyReplicas", ready),
+                ("availableReplicas", available),
+                ("unavailableReplicas", (wanted - available).max(0)),
+            ] {
+                if value > 0 {
+                    status[field] = json!(value);
+                }
             }
-        }
-        let moved = ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"]
-            .iter()
-            .any(|field| count(&old[*field]) != count(&status[*field]));
-        object["status"] = status;
-        if enough {
-            dated(object, "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.");
-        } else {
-            dated(object, "Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.");
-        }
-        if paused {
-            progressing(object, "Unknown", "DeploymentPaused", "Deployment is paused");
-        } else if complete {
-            progressing(object, "True", "NewReplicaSetAvailable", &format!("ReplicaSet \"{set_name}\" has successfully progressed."));
-        } else {
-            let there = list(&object["status"]["conditions"]).iter().find(|one| one["type"] == "Progressing").cloned().unwrap_or_default();
-            let since = there["lastUpdateTime"].as_str().and_then(clock::parse);
-            let late = since.is_some_and(|since| (clock::now() - since).whole_seconds() >= deadline);
-            if moved || there.is_null() || matches!(word(&there["reason"]), "NewReplicaSetAvailable" | "DeploymentPaused") {
-                let text = format!("ReplicaSet \"{set_name}\" is progressing.");
-                progressing(object, "True", "ReplicaSetUpdated", &text);
-                for one in object["status"]["conditions"].as_array_mut().into_iter().flatten() {
-                    if one["type"] == "Progressing" && moved {
-                        one["lastUpdateTime"] = json!(clock::stamp());
+            let moved = ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"]
+                .iter()
+                .any(|field| count(&old[*field]) != count(&status[*field]));
+            object["status"] = status;
+            if enough {
+                dated(
+                    object,
+                    "Available",
+                    "True",
+                    "MinimumReplicasAvailable",
+                    "Deployment has minimum availability.",
+                );
+            } else {
+                dated(
+                    object,
+                    "Available",
+                    "False",
+                    "MinimumReplicasUnavailable",
+                    "Deployment does not have minimum availability.",
+                );
+            }
+            if paused {
+                progressing(object, "Unknown", "DeploymentPaused", "Deployment is paused");
+            } else if complete {
+                progressing(
+                    object,
+                    "True",
+                    "NewReplicaSetAvailable",
+                    &format!("ReplicaSet \"{set_name}\" has successfully progressed."),
+                );
+            } else {
+                let there = list(&object["status"]["conditions"])
+                    .iter()
+                    .find(|one| one["type"] == "Progressing")
+                    .cloned()
+                    .unwrap_or_default();
+                let since = there["lastUpdateTime"].as_str().and_then(clock::parse);
+                let late =
+                    since.is_some_and(|since| (clock::now() - since).whole_seconds() >= deadline);
+                if moved
+                    || there.is_null()
+                    || matches!(
+                        word(&there["reason"]),
+                        "NewReplicaSetAvailable" | "DeploymentPaused"
+                    )
+                {
+                    let text = format!("ReplicaSet \"{set_name}\" is progressing.");
+                    progressing(object, "True", "ReplicaSetUpdated", &text);
+                    for one in object["status"]["conditions"].as_array_mut().into_iter().flatten() {
+                        if one["type"] == "Progressing" && moved {
+                            one["lastUpdateTime"] = json!(clock::stamp());
+                        }
+                    }
+                } else if late {
+                    progressing(
+                        object,
+                        "False",
+                        "ProgressDeadlineExceeded",
+                        &format!("ReplicaSet \"{set_name}\" has timed out progressing."),
+                    );
+                }
+            }
+            match &failure {
+                Some(failure) => dated(
+                    object,
+                    "ReplicaFailure",
+                    "True",
+                    word(&failure["reason"]),
+                    word(&failure["message"]),
+                ),
+                None => {
+                    if let Some(all) = object["status"]["conditions"].as_array_mut() {
+                        all.retain(|one| one["type"] != "ReplicaFailure");
                     }
                 }
-            } else if late {
-                progressing(object, "False", "ProgressDeadlineExceeded", &format!("ReplicaSet \"{set_name}\" has timed out progressing."));
             }
-        }
-        match &failure {
-            Some(failure) => dated(object, "ReplicaFailure", "True", word(&failure["reason"]), word(&failure["message"])),
-            None => {
-                if let Some(all) = object["status"]["conditions"].as_array_mut() {
-                    all.retain(|one| one["type"] != "ReplicaFailure");
-                }
-            }
-        }
-        true
-    });
+            true
+        },
+    );
 }
 
 /// A condition with the time of its last update.
 fn dated(object: &mut Value, kind: &str, state: &str, reason: &str, message: &str) {
-    let before = list(&object["status"]["conditions"]).iter().find(|one| one["type"] == kind).cloned();
-    let same = before.as_ref().is_some_and(|one| one["status"] == state && one["reason"] == reason && one["message"] == message);
+    let before =
+        list(&object["status"]["conditions"]).iter().find(|one| one["type"] == kind).cloned();
+    let same = before.as_ref().is_some_and(|one| {
+        one["status"] == state && one["reason"] == reason && one["message"] == message
+    });
     if same {
         return;
     }
@@ -385,10 +474,22 @@ async fn replica_set(work: &Work, view: &View, set: &Arc<Value>) {
     for _ in there..wanted {
         let pod = pod_of(set, "apps/v1", "ReplicaSet", &set["spec"]["template"]);
         match work.create("", "pods", "replicaset-controller", pod).await {
-            Ok(pod) => work.event(set, "ReplicaSet", "Normal", "SuccessfulCreate", &format!("Created pod: {pod}")),
+            Ok(pod) => work.event(
+                set,
+                "ReplicaSet",
+                "Normal",
+                "SuccessfulCreate",
+                &format!("Created pod: {pod}"),
+            ),
             Err(error) => {
                 if !work.terminating(namespace(set)) {
-                    work.event(set, "ReplicaSet", "Warning", "FailedCreate", &format!("Error creating: {}", error.message));
+                    work.event(
+                        set,
+                        "ReplicaSet",
+                        "Warning",
+                        "FailedCreate",
+                        &format!("Error creating: {}", error.message),
+                    );
                 }
                 failure = Some(("FailedCreate", error.message));
                 break;
@@ -397,11 +498,19 @@ async fn replica_set(work: &Work, view: &View, set: &Arc<Value>) {
     }
     if there > wanted {
         // Those that do not run go first.
-        active.sort_by_key(|pod| (is_ready(pod), word(&pod["metadata"]["creationTimestamp"]).to_owned()));
+        active.sort_by_key(|pod| {
+            (is_ready(pod), word(&pod["metadata"]["creationTimestamp"]).to_owned())
+        });
         let surplus = usize::try_from(there - wanted).unwrap_or(0);
         for pod in active.drain(..surplus) {
             work.delete("", "pods", pod);
-            work.event(set, "ReplicaSet", "Normal", "SuccessfulDelete", &format!("Deleted pod: {}", name(pod)));
+            work.event(
+                set,
+                "ReplicaSet",
+                "Normal",
+                "SuccessfulDelete",
+                &format!("Deleted pod: {}", name(pod)),
+            );
         }
     }
     let least = count(&set["spec"]["minReadySeconds"]);
@@ -410,7 +519,14 @@ async fn replica_set(work: &Work, view: &View, set: &Arc<Value>) {
     let labels = &set["spec"]["template"]["metadata"]["labels"];
     let labelled = pods
         .iter()
-        .filter(|pod| is_active(pod) && labels.as_object().into_iter().flatten().all(|(key, value)| pod["metadata"]["labels"][key] == *value))
+        .filter(|pod| {
+            is_active(pod)
+                && labels
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .all(|(key, value)| pod["metadata"]["labels"][key] == *value)
+        })
         .count();
     let total = pods.iter().filter(|pod| is_active(pod)).count();
     work.cluster.modify(&storage("apps", "replicasets"), namespace(set), name(set), |object| {
@@ -418,7 +534,11 @@ async fn replica_set(work: &Work, view: &View, set: &Arc<Value>) {
             "observedGeneration": object["metadata"]["generation"],
             "replicas": total,
         });
-        for (field, value) in [("fullyLabeledReplicas", labelled), ("readyReplicas", ready), ("availableReplicas", available)] {
+        for (field, value) in [
+            ("fullyLabeledReplicas", labelled),
+            ("readyReplicas", ready),
+            ("availableReplicas", available),
+        ] {
             if value > 0 {
                 status[field] = json!(value);
             }
@@ -426,7 +546,9 @@ async fn replica_set(work: &Work, view: &View, set: &Arc<Value>) {
         status["conditions"] = object["status"]["conditions"].clone();
         object["status"] = status;
         match &failure {
-            Some((reason, message)) => super::set_condition(object, "ReplicaFailure", "True", reason, message),
+            Some((reason, message)) => {
+                super::set_condition(object, "ReplicaFailure", "True", reason, message)
+            }
             None if there < wanted || total as i64 >= wanted => {
                 if let Some(all) = object["status"]["conditions"].as_array_mut() {
                     all.retain(|one| one["type"] != "ReplicaFailure");
@@ -460,10 +582,15 @@ async fn revision_of(work: &Work, view: &View, set: &Value, kind: &str) -> Strin
     let mark = hash(&set["spec"]["template"]);
     let revision_name = format!("{}-{mark}", name(set));
     if view.get("apps", "controllerrevisions", namespace(set), &revision_name).is_none() {
-        let highest = view.owned("apps", "controllerrevisions", set).map(|one| count(&one["revision"])).max().unwrap_or(0);
+        let highest = view
+            .owned("apps", "controllerrevisions", set)
+            .map(|one| count(&one["revision"]))
+            .max()
+            .unwrap_or(0);
         let mut labels = set["spec"]["template"]["metadata"]["labels"].clone();
         labels["controller.kubernetes.io/hash"] = json!(mark);
-        let controller = if kind == "DaemonSet" { "daemonset-controller" } else { "statefulset-controller" };
+        let controller =
+            if kind == "DaemonSet" { "daemonset-controller" } else { "statefulset-controller" };
         let made = json!({
             "apiVersion": "apps/v1", "kind": "ControllerRevision",
             "metadata": {
@@ -499,7 +626,11 @@ async fn stateful_set(work: &Work, view: &View, set: &Arc<Value>) {
                 let mut pod = pod_of(set, "apps/v1", "StatefulSet", &spec["template"]);
                 let pod_name = format!("{}-{ordinal}", name(set));
                 let old = word(&set["status"]["currentRevision"]);
-                let mark = if ordinal < partition && !old.is_empty() { old.to_owned() } else { update.clone() };
+                let mark = if ordinal < partition && !old.is_empty() {
+                    old.to_owned()
+                } else {
+                    update.clone()
+                };
                 pod["metadata"]["name"] = json!(pod_name);
                 pod["metadata"].as_object_mut().map(|metadata| metadata.remove("generateName"));
                 let labels = &mut pod["metadata"]["labels"];
@@ -512,8 +643,24 @@ async fn stateful_set(work: &Work, view: &View, set: &Arc<Value>) {
                 }
                 volumes(set, ordinal, &mut pod);
                 match work.create("", "pods", "statefulset-controller", pod).await {
-                    Ok(_) => work.event(set, "StatefulSet", "Normal", "SuccessfulCreate", &format!("create Pod {pod_name} in StatefulSet {} successful", name(set))),
-                    Err(error) => work.event(set, "StatefulSet", "Warning", "FailedCreate", &format!("create Pod {pod_name} in StatefulSet {} failed error: {}", name(set), error.message)),
+                    Ok(_) => work.event(
+                        set,
+                        "StatefulSet",
+                        "Normal",
+                        "SuccessfulCreate",
+                        &format!("create Pod {pod_name} in StatefulSet {} successful", name(set)),
+                    ),
+                    Err(error) => work.event(
+                        set,
+                        "StatefulSet",
+                        "Warning",
+                        "FailedCreate",
+                        &format!(
+                            "create Pod {pod_name} in StatefulSet {} failed error: {}",
+                            name(set),
+                            error.message
+                        ),
+                    ),
                 }
                 held = true;
             }
@@ -529,11 +676,20 @@ async fn stateful_set(work: &Work, view: &View, set: &Arc<Value>) {
         }
     }
     if !held || !ordered {
-        let mut surplus: Vec<_> = pods.iter().filter(|pod| ordinal_of(pod) >= first + wanted || ordinal_of(pod) < first).collect();
+        let mut surplus: Vec<_> = pods
+            .iter()
+            .filter(|pod| ordinal_of(pod) >= first + wanted || ordinal_of(pod) < first)
+            .collect();
         surplus.sort_by_key(|pod| -ordinal_of(pod));
         if let Some(pod) = surplus.into_iter().find(|pod| !deleting(pod)) {
             work.delete("", "pods", pod);
-            work.event(set, "StatefulSet", "Normal", "SuccessfulDelete", &format!("delete Pod {} in StatefulSet {} successful", name(pod), name(set)));
+            work.event(
+                set,
+                "StatefulSet",
+                "Normal",
+                "SuccessfulDelete",
+                &format!("delete Pod {} in StatefulSet {} successful", name(pod), name(set)),
+            );
         } else if !held && spec["updateStrategy"]["type"] == "RollingUpdate" {
             let stale = (first + partition..first + wanted)
                 .rev()
@@ -544,13 +700,20 @@ async fn stateful_set(work: &Work, view: &View, set: &Arc<Value>) {
             }
         }
     }
-    let of = |mark: &str| pods.iter().filter(|pod| pod["metadata"]["labels"]["controller-revision-hash"] == mark && is_active(pod)).count();
+    let of = |mark: &str| {
+        pods.iter()
+            .filter(|pod| {
+                pod["metadata"]["labels"]["controller-revision-hash"] == mark && is_active(pod)
+            })
+            .count()
+    };
     let ready = pods.iter().filter(|pod| is_active(pod) && is_ready(pod)).count();
     let total = pods.iter().filter(|pod| is_active(pod)).count();
     let updated = of(&update);
     work.cluster.modify(&storage("apps", "statefulsets"), namespace(set), name(set), |object| {
         let old = word(&object["status"]["currentRevision"]).to_owned();
-        let done = i64::try_from(updated).unwrap_or(0) == wanted && i64::try_from(ready).unwrap_or(0) == wanted;
+        let done = i64::try_from(updated).unwrap_or(0) == wanted
+            && i64::try_from(ready).unwrap_or(0) == wanted;
         let current = if old.is_empty() || done { update.clone() } else { old };
         let mut status = json!({
             "observedGeneration": object["metadata"]["generation"],
@@ -560,7 +723,11 @@ async fn stateful_set(work: &Work, view: &View, set: &Arc<Value>) {
             "updateRevision": update,
             "collisionCount": 0,
         });
-        for (field, value) in [("readyReplicas", ready), ("updatedReplicas", updated), ("currentReplicas", of(&current))] {
+        for (field, value) in [
+            ("readyReplicas", ready),
+            ("updatedReplicas", updated),
+            ("currentReplicas", of(&current)),
+        ] {
             if value > 0 {
                 status[field] = json!(value);
             }
@@ -581,7 +748,8 @@ async fn claims(work: &Work, view: &View, set: &Value, ordinal: i64) {
             continue;
         }
         let mut labels = template["metadata"]["labels"].clone();
-        for (key, value) in set["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten() {
+        for (key, value) in set["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten()
+        {
             labels[key] = value.clone();
         }
         let claim = json!({
@@ -589,7 +757,9 @@ async fn claims(work: &Work, view: &View, set: &Value, ordinal: i64) {
             "metadata": {"name": claim_name, "namespace": namespace(set), "labels": labels},
             "spec": template["spec"],
         });
-        if let Err(error) = work.create("", "persistentvolumeclaims", "statefulset-controller", claim).await {
+        if let Err(error) =
+            work.create("", "persistentvolumeclaims", "statefulset-controller", claim).await
+        {
             work.event(set, "StatefulSet", "Warning", "FailedCreate", &error.message);
         }
     }
@@ -642,19 +812,37 @@ async fn daemon_set(work: &Work, view: &View, set: &Arc<Value>) {
             continue;
         }
         wanted += 1;
-        let there = pods.iter().find(|pod| on(pod) == name(node) && !matches!(word(&pod["status"]["phase"]), "Failed" | "Succeeded"));
-        surplus.retain(|pod| on(pod) != name(node) || matches!(word(&pod["status"]["phase"]), "Failed" | "Succeeded"));
+        let there = pods.iter().find(|pod| {
+            on(pod) == name(node)
+                && !matches!(word(&pod["status"]["phase"]), "Failed" | "Succeeded")
+        });
+        surplus.retain(|pod| {
+            on(pod) != name(node) || matches!(word(&pod["status"]["phase"]), "Failed" | "Succeeded")
+        });
         match there {
             None => {
                 let mut pod = pod_of(set, "apps/v1", "DaemonSet", &template);
                 pod["metadata"]["labels"]["controller-revision-hash"] = json!(mark);
-                pod["metadata"]["labels"]["pod-template-generation"] = json!(count(&set["metadata"]["generation"]).to_string());
+                pod["metadata"]["labels"]["pod-template-generation"] =
+                    json!(count(&set["metadata"]["generation"]).to_string());
                 pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] = json!({
                     "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [name(node)]}]}],
                 });
                 match work.create("", "pods", "daemon-set-controller", pod).await {
-                    Ok(pod) => work.event(set, "DaemonSet", "Normal", "SuccessfulCreate", &format!("Created pod: {pod}")),
-                    Err(error) => work.event(set, "DaemonSet", "Warning", "FailedCreate", &format!("Error creating: {}", error.message)),
+                    Ok(pod) => work.event(
+                        set,
+                        "DaemonSet",
+                        "Normal",
+                        "SuccessfulCreate",
+                        &format!("Created pod: {pod}"),
+                    ),
+                    Err(error) => work.event(
+                        set,
+                        "DaemonSet",
+                        "Warning",
+                        "FailedCreate",
+                        &format!("Error creating: {}", error.message),
+                    ),
                 }
             }
             Some(pod) => {
@@ -683,7 +871,11 @@ async fn daemon_set(work: &Work, view: &View, set: &Arc<Value>) {
             "numberMisscheduled": 0,
             "numberReady": ready,
         });
-        for (field, value) in [("updatedNumberScheduled", updated), ("numberAvailable", ready), ("numberUnavailable", wanted - ready)] {
+        for (field, value) in [
+            ("updatedNumberScheduled", updated),
+            ("numberAvailable", ready),
+            ("numberUnavailable", wanted - ready),
+        ] {
             if value > 0 {
                 status[field] = json!(value);
             }

@@ -53,11 +53,12 @@ impl Read {
     pub fn value(&self) -> Result<Value> {
         match self.content_type.as_str() {
             "" | "application/json" => serde_json::from_slice(&self.bytes).map_err(|error| {
-                ApiError::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
+                ApiError::bad_request(format!(
+                    "couldn't get version/kind; json parse error: {error}"
+                ))
             }),
-            "application/yaml" => serde_norway::from_slice(&self.bytes).map_err(|error| {
-                ApiError::bad_request(format!("yaml: {error}"))
-            }),
+            "application/yaml" => serde_norway::from_slice(&self.bytes)
+                .map_err(|error| ApiError::bad_request(format!("yaml: {error}"))),
             _ => Err(ApiError::unsupported_media_type(FORMS)),
         }
     }
@@ -119,11 +120,8 @@ pub fn dry_run(context: &Context) -> Result<bool> {
     match all.find(|value| *value != "All") {
         None => Ok(true),
         Some(other) => {
-            let about = crate::status::About {
-                group: "meta.k8s.io",
-                resource: "CreateOptions",
-                name: "",
-            };
+            let about =
+                crate::status::About { group: "meta.k8s.io", resource: "CreateOptions", name: "" };
             let cause =
                 crate::status::Cause::not_supported("dryRun", &Value::from(other), &["All"]);
             Err(ApiError::invalid(about, &[cause]))
@@ -152,7 +150,11 @@ pub fn decode(
     let Some(fields) = object.as_object_mut() else {
         return Err(ApiError::bad_request(format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
-            match object { Value::Array(_) => "array", Value::String(_) => "string", _ => "value" }
+            match object {
+                Value::Array(_) => "array",
+                Value::String(_) => "string",
+                _ => "value",
+            }
         )));
     };
     // What the address says stands for what is left out.

@@ -30,8 +30,7 @@ pub async fn handle(context: Context, request: Request<Incoming>) -> Result<Answ
     let body = Read::of(request).await?;
     let decoded = decode(&context.resource, body.value()?, strictness)?;
     let manager = manager(&context, &headers)?;
-    let (object, mut warnings) =
-        create_object(&context, decoded.object, &manager, dry).await?;
+    let (object, mut warnings) = create_object(&context, decoded.object, &manager, dry).await?;
     warnings.splice(0..0, decoded.warnings);
     answer_object(&context, &headers, 201, &object, &warnings)
 }
@@ -43,11 +42,8 @@ pub async fn handle(context: Context, request: Request<Incoming>) -> Result<Answ
 pub fn manager(context: &Context, headers: &HeaderMap) -> Result<String> {
     if let Some(manager) = context.info.query.get("fieldManager") {
         if manager.len() > 128 || !manager.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
-            let about = crate::status::About {
-                group: "meta.k8s.io",
-                resource: "CreateOptions",
-                name: "",
-            };
+            let about =
+                crate::status::About { group: "meta.k8s.io", resource: "CreateOptions", name: "" };
             let cause = if manager.len() > 128 {
                 crate::status::Cause::too_long("fieldManager", 128)
             } else {
@@ -174,7 +170,9 @@ fn prepare(context: &Context, object: &mut Value) {
     metadata["uid"] = json!(uuid::Uuid::new_v4().to_string());
     metadata["creationTimestamp"] = json!(clock::stamp());
     if let Some(metadata) = metadata.as_object_mut() {
-        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
+        for field in
+            ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"]
+        {
             metadata.remove(field);
         }
         if defaults::has_generation(&context.resource) {

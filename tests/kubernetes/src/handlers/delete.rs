@@ -10,7 +10,12 @@ use crate::{
     admission, clock,
     cluster::Cluster,
     convert,
-    handlers::{Context, Read, body::dry_run, list::Selection, negotiate::{answer_object, warn}},
+    handlers::{
+        Context, Read,
+        body::dry_run,
+        list::Selection,
+        negotiate::{answer_object, warn},
+    },
     resources::{ResourceType, StorageKey},
     respond::{self, Answer},
     status::{About, ApiError, Cause, Result},
@@ -56,8 +61,7 @@ impl DeleteOptions {
             propagation,
             uid: text(&value["preconditions"]["uid"]),
             version: text(&value["preconditions"]["resourceVersion"]),
-            dry: dry_run(context)?
-                || value["dryRun"].as_array().is_some_and(|all| !all.is_empty()),
+            dry: dry_run(context)? || value["dryRun"].as_array().is_some_and(|all| !all.is_empty()),
         };
         options.check()?;
         Ok(options)
@@ -165,9 +169,7 @@ pub async fn delete_object(
         }
         let step = step(resource, &current, options);
         let done = match step {
-            Step::Remove => {
-                store.remove(&resource.storage, &current).map(|object| (object, true))
-            }
+            Step::Remove => store.remove(&resource.storage, &current).map(|object| (object, true)),
             Step::Nothing => return Ok((current, false)),
             Step::Mark(value) => {
                 store.replace(&resource.storage, &current, value).map(|object| (object, false))
@@ -232,7 +234,8 @@ fn step(resource: &ResourceType, current: &Object, options: &DeleteOptions) -> S
     }
     let grace = grace(resource, &value, options);
     let namespace = resource.plural == "namespaces" && !resource.is_custom();
-    let held = namespace && value["spec"]["finalizers"].as_array().is_some_and(|all| !all.is_empty());
+    let held =
+        namespace && value["spec"]["finalizers"].as_array().is_some_and(|all| !all.is_empty());
     if finalizers.is_empty() && grace == 0 && !held {
         return Step::Remove;
     }

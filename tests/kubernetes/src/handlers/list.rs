@@ -35,11 +35,8 @@ impl Selection {
     pub fn of(context: &Context) -> Result<Self> {
         let query = &context.info.query;
         let labels = query.get("labelSelector").unwrap_or_default();
-        let labels = Labels::parse(labels).map_err(|why| {
-            ApiError::bad_request(format!(
-                "unable to parse requirement: {why}"
-            ))
-        })?;
+        let labels = Labels::parse(labels)
+            .map_err(|why| ApiError::bad_request(format!("unable to parse requirement: {why}")))?;
         let fields = query.get("fieldSelector").unwrap_or_default();
         Ok(Self { labels, fields: Fields::parse(fields, &context.resource)? })
     }
@@ -124,10 +121,7 @@ fn list_version(context: &Context, limited: bool) -> Result<At> {
     let wanted = query.get("resourceVersion");
     let how = query.get("resourceVersionMatch");
     if query.get("sendInitialEvents").is_some() {
-        return Err(option_error(
-            "sendInitialEvents",
-            "sendInitialEvents is forbidden for list",
-        ));
+        return Err(option_error("sendInitialEvents", "sendInitialEvents is forbidden for list"));
     }
     if how.is_some() && wanted.is_none() {
         return Err(option_error(
@@ -163,12 +157,15 @@ fn list_version(context: &Context, limited: bool) -> Result<At> {
 /// Where a page ends: the version of the list, and the last key.
 fn continue_token(version: u64, key: &(String, String)) -> String {
     let start = if key.0.is_empty() { key.1.clone() } else { format!("{}/{}", key.0, key.1) };
-    BASE64.encode(json!({"v": "meta.k8s.io/v1", "rv": version, "start": format!("{start}\u{0}")}).to_string())
+    BASE64.encode(
+        json!({"v": "meta.k8s.io/v1", "rv": version, "start": format!("{start}\u{0}")}).to_string(),
+    )
 }
 
 fn read_token(text: &str) -> Result<(i64, (String, String))> {
     let wrong = |why: &str| ApiError::bad_request(format!("continue key is not valid: {why}"));
-    let bytes = BASE64.decode(text.trim_end_matches('=')).map_err(|error| wrong(&error.to_string()))?;
+    let bytes =
+        BASE64.decode(text.trim_end_matches('=')).map_err(|error| wrong(&error.to_string()))?;
     let token: Value = serde_json::from_slice(&bytes).map_err(|error| wrong(&error.to_string()))?;
     let start = token["start"].as_str().unwrap_or_default().trim_end_matches('\u{0}');
     let key = match start.split_once('/') {
@@ -239,7 +236,8 @@ pub fn handle(context: &Context, headers: &HeaderMap) -> Result<Answer> {
     let (snapshot, after) = snapshot(context, limit > 0)?;
     let mut objects = snapshot.objects;
     if let Some(after) = after {
-        let start = objects.partition_point(|object| (&object.namespace, &object.name) <= (&after.0, &after.1));
+        let start = objects
+            .partition_point(|object| (&object.namespace, &object.name) <= (&after.0, &after.1));
         objects.drain(..start);
     }
     let all = selection.is_empty();
@@ -263,7 +261,11 @@ pub fn handle(context: &Context, headers: &HeaderMap) -> Result<Answer> {
 }
 
 /// The first selected objects, and how many follow, selected or not.
-fn page(objects: Vec<Arc<Object>>, limit: usize, selection: &Selection) -> (Vec<Arc<Object>>, usize) {
+fn page(
+    objects: Vec<Arc<Object>>,
+    limit: usize,
+    selection: &Selection,
+) -> (Vec<Arc<Object>>, usize) {
     let total = objects.len();
     let mut page = Vec::new();
     for (index, object) in objects.into_iter().enumerate() {
@@ -290,7 +292,9 @@ fn answer_list(
         Form::Object if accepts.yaml => {
             let items: Vec<Value> = objects
                 .iter()
-                .map(|object| serde_json::from_slice(&wire(&resource, object, custom)).unwrap_or_default())
+                .map(|object| {
+                    serde_json::from_slice(&wire(&resource, object, custom)).unwrap_or_default()
+                })
                 .collect();
             let list = json!({
                 "kind": resource.list_kind,

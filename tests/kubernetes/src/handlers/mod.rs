@@ -71,7 +71,10 @@ pub async fn handle(
         .cloned()
         .ok_or_else(ApiError::no_such_path)?;
     if !resource.namespaced && !info.namespace.is_empty() && info.resource != "namespaces"
-        || resource.namespaced && info.namespace.is_empty() && !info.name.is_empty() && info.names_object()
+        || resource.namespaced
+            && info.namespace.is_empty()
+            && !info.name.is_empty()
+            && info.names_object()
     {
         return Err(ApiError::no_such_path());
     }

@@ -103,12 +103,9 @@ pub fn wire(resource: &ResourceType, object: &Object, with_kind: bool) -> Bytes 
     if !with_kind {
         return bytes;
     }
-    let mut out = format!(
-        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",",
-        resource.kind,
-        resource.api_version()
-    )
-    .into_bytes();
+    let mut out =
+        format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", resource.kind, resource.api_version())
+            .into_bytes();
     out.extend_from_slice(bytes.get(1..).unwrap_or_default());
     Bytes::from(out)
 }

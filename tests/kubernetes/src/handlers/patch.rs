@@ -111,9 +111,7 @@ fn read(body: &Read, kind: Kind) -> Result<Value> {
         return Err(ApiError::bad_request(message));
     }
     if patch.as_array().is_some_and(|operations| operations.len() > 10_000) {
-        return Err(ApiError::too_large(
-            "The allowed maximum operations in a JSON patch is 10000",
-        ));
+        return Err(ApiError::too_large("The allowed maximum operations in a JSON patch is 10000"));
     }
     Ok(patch)
 }
@@ -137,14 +135,18 @@ async fn once(
     let wrong = |why: String| {
         let about = About { group: &resource.group, resource: &resource.plural, name };
         let mut error = ApiError::new(422, "Invalid", why);
-        error.details = Some(json!({"name": about.name, "group": about.group, "kind": about.resource}));
+        error.details =
+            Some(json!({"name": about.name, "group": about.group, "kind": about.resource}));
         error
     };
     match kind {
         Kind::Json => apply::json_patch::apply(&mut object, patch).map_err(|why| {
-            let mut error = wrong(format!("the server rejected our request due to an error in our request: {why}"));
+            let mut error = wrong(format!(
+                "the server rejected our request due to an error in our request: {why}"
+            ));
             error.details = Some(json!({}));
-            error.message = "the server rejected our request due to an error in our request".to_owned();
+            error.message =
+                "the server rejected our request due to an error in our request".to_owned();
             error
         })?,
         Kind::Merge => apply::merge::json_merge(&mut object, patch),
@@ -228,11 +230,13 @@ async fn applied(
         }
         if !object["metadata"]["uid"].is_null() {
             let about = resource.about(&context.info.name);
-            return Err(ApiError::conflict(about, "uid mismatch: the provided object specified uid, and no existing object was found"));
+            return Err(ApiError::conflict(
+                about,
+                "uid mismatch: the provided object specified uid, and no existing object was found",
+            ));
         }
         let made = apply::apply(&request, None, &object)?;
-        let (object, mut warnings) =
-            create_object(context, made, APPLIED, writing.dry).await?;
+        let (object, mut warnings) = create_object(context, made, APPLIED, writing.dry).await?;
         warnings.splice(0..0, decoded.warnings);
         return Ok((object, warnings, 201));
     };

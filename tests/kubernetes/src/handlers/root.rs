@@ -15,7 +15,11 @@ use crate::{
 ///
 /// # Errors
 /// When there is nothing at the address.
-pub fn handle(cluster: &Cluster, info: &RequestInfo, request: &Request<Incoming>) -> Result<Answer> {
+pub fn handle(
+    cluster: &Cluster,
+    info: &RequestInfo,
+    request: &Request<Incoming>,
+) -> Result<Answer> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(ApiError::method_not_allowed());
     }

@@ -101,7 +101,10 @@ fn scale_of(resource: &ResourceType, object: &Value) -> Value {
         Some(path) => at(object, path).as_str().unwrap_or_default().to_owned(),
         None if resource.is_custom() => String::new(),
         None => match &object["spec"]["selector"] {
-            selector if selector["matchLabels"].is_object() || selector["matchExpressions"].is_array() => {
+            selector
+                if selector["matchLabels"].is_object()
+                    || selector["matchExpressions"].is_array() =>
+            {
                 selector_text(selector)
             }
             selector => selector_text(&json!({"matchLabels": selector})),
@@ -197,10 +200,15 @@ async fn scale(context: Context, sub: &Subresource, request: Request<Incoming>) 
             let patch: Value = serde_json::from_slice(&body.bytes)
                 .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
             match body.content_type.as_str() {
-                "application/json-patch+json" => crate::apply::json_patch::apply(&mut wanted, &patch)
-                    .map_err(|_| {
-                        ApiError::new(422, "Invalid", "the server rejected our request due to an error in our request")
-                    })?,
+                "application/json-patch+json" => {
+                    crate::apply::json_patch::apply(&mut wanted, &patch).map_err(|_| {
+                        ApiError::new(
+                            422,
+                            "Invalid",
+                            "the server rejected our request due to an error in our request",
+                        )
+                    })?
+                }
                 "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
                     crate::apply::merge::json_merge(&mut wanted, &patch);
                 }
@@ -255,7 +263,9 @@ async fn eviction(context: Context, request: Request<Incoming>) -> Result<Answer
     let kind = value["kind"].as_str().unwrap_or("Eviction");
     let version = value["apiVersion"].as_str().unwrap_or("policy/v1");
     if kind != "Eviction" || !matches!(version, "policy/v1" | "policy/v1beta1") {
-        return Err(ApiError::bad_request(format!("no kind \"{kind}\" is registered for version \"{version}\"")));
+        return Err(ApiError::bad_request(format!(
+            "no kind \"{kind}\" is registered for version \"{version}\""
+        )));
     }
     let name = &context.info.name;
     let named = value["metadata"]["name"].as_str().unwrap_or_default();
@@ -325,8 +335,11 @@ async fn token(context: Context, request: Request<Incoming>) -> Result<Answer> {
         .get(&context.resource.storage, context.namespace(), &name)
         .ok_or_else(|| ApiError::not_found(context.resource.about(&name)))?;
     let seconds = value["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
-    let about =
-        crate::status::About { group: "authentication.k8s.io", resource: "TokenRequest", name: &name };
+    let about = crate::status::About {
+        group: "authentication.k8s.io",
+        resource: "TokenRequest",
+        name: &name,
+    };
     if seconds < 600 {
         let cause = Cause::invalid(
             "spec.expirationSeconds",

@@ -95,10 +95,7 @@ async fn put(
 
 /// A PUT of some kinds makes what is not there.
 fn may_be_created_by_update(context: &Context) -> bool {
-    matches!(
-        context.resource.plural.as_str(),
-        "endpoints" | "leases" | "limitranges" | "events"
-    )
+    matches!(context.resource.plural.as_str(), "endpoints" | "leases" | "limitranges" | "events")
 }
 
 /// Writes a complete object over the one that was read.
@@ -188,7 +185,10 @@ fn fresh(context: &Context, current: &Object, object: &Value) -> Result<()> {
     if !uid.is_empty() && uid != current.uid {
         return Err(ApiError::conflict(
             about,
-            &format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", current.uid),
+            &format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                current.uid
+            ),
         ));
     }
     Ok(())
@@ -216,7 +216,9 @@ fn keep(context: &Context, before: &Value, object: &mut Value, writing: &Writing
             let status = object["status"].take();
             let managed = object["metadata"]["managedFields"].take();
             let mut whole = before.clone();
-            if resource.is_custom() || matches!(resource.plural.as_str(), "nodes" | "pods" | "namespaces" | "services") {
+            if resource.is_custom()
+                || matches!(resource.plural.as_str(), "nodes" | "pods" | "namespaces" | "services")
+            {
                 // Labels and annotations may come with a status.
                 for field in ["labels", "annotations"] {
                     let value = &object["metadata"][field];
@@ -303,9 +305,7 @@ fn generation(
 fn same(before: &Value, after: &Value) -> bool {
     let bare = |value: &Value| {
         let mut value = value.clone();
-        for entry in
-            value["metadata"]["managedFields"].as_array_mut().into_iter().flatten()
-        {
+        for entry in value["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
             entry["time"] = Value::Null;
         }
         value["metadata"]["resourceVersion"] = Value::Null;

@@ -157,7 +157,8 @@ pub fn handle(context: &Context, headers: &HeaderMap) -> Result<Answer> {
     };
     if gone || watch.store.changes(&watch.key, watch.cursor, 1).is_err() {
         // Kubernetes answers 200, and says it in the stream.
-        let oldest = watch.store.changes(&watch.key, watch.cursor, 1).err().map_or(cursor + 1, |e| e.oldest);
+        let oldest =
+            watch.store.changes(&watch.key, watch.cursor, 1).err().map_or(cursor + 1, |e| e.oldest);
         let error = too_old(cursor, oldest);
         return Ok(respond::bytes(200, "application/json", error));
     }

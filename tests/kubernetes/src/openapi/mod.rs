@@ -95,13 +95,7 @@ pub fn schema_name(resource: &ResourceType) -> String {
     let group = if group.is_empty() { "core" } else { group };
     let group = if group == "rbac" { "rbac" } else { group };
     let wanted = format!(".{group}{suffix}");
-    BUILT_IN
-        .definitions
-        .raw
-        .keys()
-        .find(|name| name.ends_with(&wanted))
-        .cloned()
-        .unwrap_or(wanted)
+    BUILT_IN.definitions.raw.keys().find(|name| name.ends_with(&wanted)).cloned().unwrap_or(wanted)
 }
 
 fn gvk(resource: &ResourceType, kind: &str) -> Value {
@@ -177,7 +171,9 @@ fn named(name: &str, schemas: &mut Map<String, Value>) {
     if let Some(schema) = BUILT_IN.definitions.raw.get(name) {
         let mut schema = schema.clone();
         // What takes part in other groups says so.
-        if let Some(kind) = name.strip_prefix(META).filter(|kind| matches!(*kind, "DeleteOptions" | "Status")) {
+        if let Some(kind) =
+            name.strip_prefix(META).filter(|kind| matches!(*kind, "DeleteOptions" | "Status"))
+        {
             schema["x-kubernetes-group-version-kind"] =
                 json!([{"group": "", "version": "v1", "kind": kind}]);
         }
@@ -277,7 +273,10 @@ fn parameters(verb: &str) -> Value {
         .iter()
         .map(|name| {
             let kind = match *name {
-                "force" | "watch" | "allowWatchBookmarks" | "sendInitialEvents"
+                "force"
+                | "watch"
+                | "allowWatchBookmarks"
+                | "sendInitialEvents"
                 | "orphanDependents" => "boolean",
                 "limit" | "timeoutSeconds" | "gracePeriodSeconds" => "integer",
                 _ => "string",
@@ -294,7 +293,9 @@ fn parameters(verb: &str) -> Value {
 pub fn v2(cluster: &Cluster, served: &Served, accept: &str) -> Result<Answer> {
     let document = swagger(cluster, served);
     let proto = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-    if accept.starts_with(proto) || accept.starts_with("application/com.github.proto-openapi.spec.v2.v1.0+protobuf") {
+    if accept.starts_with(proto)
+        || accept.starts_with("application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
+    {
         let bytes = protobuf::document(&document);
         return Ok(respond::bytes(
             200,
@@ -376,7 +377,9 @@ fn old_operation(operation: &mut Value) {
         }
     }
     if operation["requestBody"].is_object() {
-        parameters.push(json!({"name": "body", "in": "body", "required": true, "schema": {"type": "object"}}));
+        parameters.push(
+            json!({"name": "body", "in": "body", "required": true, "schema": {"type": "object"}}),
+        );
     }
     if let Some(fields) = operation.as_object_mut() {
         fields.remove("requestBody");

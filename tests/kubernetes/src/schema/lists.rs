@@ -20,12 +20,7 @@ const LISTS: &[(&str, &str, &[&str], &str)] = &[
     ("PodSpec", "volumes", &["name"], "name"),
     ("PodSpec", "imagePullSecrets", &["name"], "name"),
     ("PodSpec", "hostAliases", &["ip"], "ip"),
-    (
-        "PodSpec",
-        "topologySpreadConstraints",
-        &["topologyKey", "whenUnsatisfiable"],
-        "topologyKey",
-    ),
+    ("PodSpec", "topologySpreadConstraints", &["topologyKey", "whenUnsatisfiable"], "topologyKey"),
     ("PodSpec", "schedulingGates", &["name"], "name"),
     ("PodSpec", "resourceClaims", &["name"], "name"),
     ("PodStatus", "podIPs", &["ip"], "ip"),

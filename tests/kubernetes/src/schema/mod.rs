@@ -141,9 +141,10 @@ fn shape(raw: &Value) -> Shape {
         Some("array") => Shape::List {
             items: link(&raw["items"]),
             kind: list_type(raw),
-            patch_key: raw["x-kubernetes-patch-merge-key"].as_str().map(str::to_owned).or_else(
-                || (raw["x-kubernetes-patch-strategy"] == "merge").then(String::new),
-            ),
+            patch_key: raw["x-kubernetes-patch-merge-key"]
+                .as_str()
+                .map(str::to_owned)
+                .or_else(|| (raw["x-kubernetes-patch-strategy"] == "merge").then(String::new)),
         },
         _ if raw["properties"].is_object() || raw["type"] == "object" => {
             let empty = Map::new();

@@ -98,26 +98,36 @@ pub async fn handle(context: Context, mut request: Request<Incoming>) -> Result<
                 base64: protocol.contains("base64"),
                 closes: protocol == "v5.channel.k8s.io",
             };
-            let first = if options.stdout { 1 } else if options.stderr { 2 } else { 3 };
+            let first = if options.stdout {
+                1
+            } else if options.stderr {
+                2
+            } else {
+                3
+            };
             let (answer, upgrade) = upgrade::websocket(&mut request, chosen)?;
             (answer, websocket::command(upgrade, coding, first))
         }
         Wanted::Spdy(wanted) => {
-            let protocol = if wanted.is_empty() { Some("channel.k8s.io") } else { upgrade::choose(&wanted, SPDY) };
+            let protocol = if wanted.is_empty() {
+                Some("channel.k8s.io")
+            } else {
+                upgrade::choose(&wanted, SPDY)
+            };
             let protocol = protocol.ok_or_else(|| upgrade::unknown(&wanted, SPDY))?;
             not_running(&options, running)?;
             let expected = 1
                 + usize::from(options.stdin)
                 + usize::from(options.stdout)
                 + usize::from(options.stderr && !options.tty)
-                + usize::from(options.tty && protocol != "channel.k8s.io" && protocol != "v2.channel.k8s.io");
+                + usize::from(
+                    options.tty && protocol != "channel.k8s.io" && protocol != "v2.channel.k8s.io",
+                );
             let (answer, upgrade) = upgrade::spdy(&mut request, protocol);
             (answer, over_spdy(upgrade, expected))
         }
         Wanted::Nothing => {
-            return Err(ApiError::bad_request(
-                "Upgrade request required",
-            ));
+            return Err(ApiError::bad_request("Upgrade request required"));
         }
     };
     tokio::spawn(run(context, uid, pod, options, channels));
@@ -207,10 +217,9 @@ fn over_spdy(upgrade: hyper::upgrade::OnUpgrade, expected: usize) -> Channels {
         }
         // Time for the peer to read it all, then the end.
         let wait = std::time::Duration::from_secs(2);
-        let _ = tokio::time::timeout(wait, async {
-            while connection.events.recv().await.is_some() {}
-        })
-        .await;
+        let _ =
+            tokio::time::timeout(wait, async { while connection.events.recv().await.is_some() {} })
+                .await;
         let _ = connection.orders.send(spdy::Order::Close).await;
     });
     Channels { stdin, output }

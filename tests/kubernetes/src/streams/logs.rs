@@ -32,7 +32,11 @@ impl Options {
         let mut causes = Vec::new();
         let tail = query.number("tailLines")?;
         if let Some(lines) = tail.filter(|lines| *lines < 0) {
-            causes.push(Cause::invalid("tailLines", &json!(lines), "must be greater than or equal to 0"));
+            causes.push(Cause::invalid(
+                "tailLines",
+                &json!(lines),
+                "must be greater than or equal to 0",
+            ));
         }
         let limit = query.number("limitBytes")?;
         if let Some(bytes) = limit.filter(|bytes| *bytes < 1) {
@@ -44,7 +48,10 @@ impl Options {
         }
         let time = query.get("sinceTime");
         if seconds.is_some() && time.is_some() {
-            causes.push(Cause::forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
+            causes.push(Cause::forbidden(
+                "",
+                "at most one of `sinceTime` or `sinceSeconds` may be specified",
+            ));
         }
         if !causes.is_empty() {
             let about = About { group: "", resource: "PodLogOptions", name: &context.info.name };
@@ -53,7 +60,9 @@ impl Options {
         let since = match (seconds, time) {
             (Some(seconds), _) => Some(clock::now() - time::Duration::seconds(seconds)),
             (None, Some(text)) => Some(clock::parse(text).ok_or_else(|| {
-                ApiError::bad_request(format!("parsing time \"{text}\" as \"2006-01-02T15:04:05Z07:00\": cannot parse"))
+                ApiError::bad_request(format!(
+                    "parsing time \"{text}\" as \"2006-01-02T15:04:05Z07:00\": cannot parse"
+                ))
             })?),
             (None, None) => None,
         };
@@ -95,8 +104,10 @@ pub fn handle(context: &Context, _request: &Request<Incoming>) -> Result<Answer>
     let log = context.cluster.containers.log(uid, &container, options.previous);
     let Some(log) = log else { return Err(missing(&pod, &container, options.previous)) };
     let (lines, seen) = log.after(0);
-    let mut lines: Vec<Line> =
-        lines.into_iter().filter(|line| options.since.is_none_or(|since| line.time >= since)).collect();
+    let mut lines: Vec<Line> = lines
+        .into_iter()
+        .filter(|line| options.since.is_none_or(|since| line.time >= since))
+        .collect();
     if let Some(tail) = options.tail {
         lines.drain(..lines.len().saturating_sub(tail));
     }
@@ -108,7 +119,14 @@ pub fn handle(context: &Context, _request: &Request<Incoming>) -> Result<Answer>
         return Ok(respond::bytes(200, "text/plain", text.freeze()));
     }
     let orders = context.cluster.faults.watch_orders();
-    let state = Follow { count: log.follow(), log, seen, timestamps: options.timestamps, first: Some(text.freeze()), orders };
+    let state = Follow {
+        count: log.follow(),
+        log,
+        seen,
+        timestamps: options.timestamps,
+        first: Some(text.freeze()),
+        orders,
+    };
     Ok(respond::stream("text/plain", stream::unfold(state, next)))
 }
 

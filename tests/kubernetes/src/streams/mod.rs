@@ -159,13 +159,17 @@ impl Containers {
 
     /// Whether something in the pod answers on a port.
     pub fn serves(&self, pod: &str, port: u16) -> bool {
-        self.all()
-            .iter()
-            .any(|((one, _), container)| one == pod && container.running && container.ports.contains(&port))
+        self.all().iter().any(|((one, _), container)| {
+            one == pod && container.running && container.ports.contains(&port)
+        })
     }
 
     /// The files of a container.
-    pub fn files(&self, pod: &str, name: &str) -> Option<Arc<tokio::sync::OnceCell<Option<TempDir>>>> {
+    pub fn files(
+        &self,
+        pod: &str,
+        name: &str,
+    ) -> Option<Arc<tokio::sync::OnceCell<Option<TempDir>>>> {
         self.all().get(&(pod.to_owned(), name.to_owned())).map(|c| Arc::clone(&c.files))
     }
 }
@@ -176,10 +180,7 @@ impl Containers {
 /// When it is not there.
 pub fn pod(cluster: &Cluster, namespace: &str, name: &str) -> Result<Value> {
     let about = crate::status::About { group: "", resource: "pods", name };
-    cluster
-        .store
-        .value("", "pods", namespace, name)
-        .ok_or_else(|| ApiError::not_found(about))
+    cluster.store.value("", "pods", namespace, name).ok_or_else(|| ApiError::not_found(about))
 }
 
 /// The container that a request names, or the only one.
@@ -200,7 +201,8 @@ pub fn container(pod: &Value, wanted: Option<&str>) -> Result<String> {
         (of("containers"), of("initContainers"), of("ephemeralContainers"));
     match wanted {
         Some(wanted) => {
-            let known = [&containers, &inits, &extra].iter().any(|list| list.iter().any(|n| n == wanted));
+            let known =
+                [&containers, &inits, &extra].iter().any(|list| list.iter().any(|n| n == wanted));
             if known {
                 return Ok(wanted.to_owned());
             }
@@ -214,7 +216,10 @@ pub fn container(pod: &Value, wanted: Option<&str>) -> Result<String> {
                     containers.join(" ")
                 );
                 if !inits.is_empty() {
-                    message.push_str(&format!(" or one of the init containers: [{}]", inits.join(" ")));
+                    message.push_str(&format!(
+                        " or one of the init containers: [{}]",
+                        inits.join(" ")
+                    ));
                 }
                 Err(ApiError::bad_request(message))
             }

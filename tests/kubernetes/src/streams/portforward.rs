@@ -117,7 +117,10 @@ async fn over_spdy(context: Context, uid: String, mut connection: spdy::Connecti
                     None => {
                         let text = refused(port, &context.info.name);
                         for order in error.into_iter().flat_map(|error| {
-                            [spdy::Order::Data(error, Bytes::from(text.clone())), spdy::Order::End(error)]
+                            [
+                                spdy::Order::Data(error, Bytes::from(text.clone())),
+                                spdy::Order::End(error),
+                            ]
                         }) {
                             if orders.send(order).await.is_err() {
                                 return;

@@ -13,11 +13,65 @@ use super::Containers;
 
 /// The programs that busybox stands for.
 const APPLETS: &[&str] = &[
-    "sh", "ash", "bash", "cat", "cp", "date", "dd", "df", "du", "echo", "env", "expr", "false", "find",
-    "grep", "head", "hostname", "id", "kill", "ln", "ls", "mkdir", "mv", "nc", "nproc", "printenv",
-    "printf", "ps", "pwd", "readlink", "rm", "rmdir", "sed", "seq", "sleep", "sort", "stat", "stty",
-    "tail", "tar", "tee", "test", "touch", "tr", "true", "tty", "uname", "wc", "which", "whoami",
-    "xargs", "yes", "awk", "basename", "dirname", "cut", "md5sum", "sha256sum", "trap",
+    "sh",
+    "ash",
+    "bash",
+    "cat",
+    "cp",
+    "date",
+    "dd",
+    "df",
+    "du",
+    "echo",
+    "env",
+    "expr",
+    "false",
+    "find",
+    "grep",
+    "head",
+    "hostname",
+    "id",
+    "kill",
+    "ln",
+    "ls",
+    "mkdir",
+    "mv",
+    "nc",
+    "nproc",
+    "printenv",
+    "printf",
+    "ps",
+    "pwd",
+    "readlink",
+    "rm",
+    "rmdir",
+    "sed",
+    "seq",
+    "sleep",
+    "sort",
+    "stat",
+    "stty",
+    "tail",
+    "tar",
+    "tee",
+    "test",
+    "touch",
+    "tr",
+    "true",
+    "tty",
+    "uname",
+    "wc",
+    "which",
+    "whoami",
+    "xargs",
+    "yes",
+    "awk",
+    "basename",
+    "dirname",
+    "cut",
+    "md5sum",
+    "sha256sum",
+    "trap",
 ];
 
 fn busybox() -> Option<PathBuf> {
@@ -58,9 +112,15 @@ pub fn is_there(root: &Path, program: &str) -> bool {
     let program = program.trim_start_matches('/');
     let inside = root.join(program);
     if program.contains('/') {
-        return inside.exists() || program.starts_with("usr/bin/") && root.join("bin").join(program.trim_start_matches("usr/bin/")).exists();
+        return inside.exists()
+            || program.starts_with("usr/bin/")
+                && root.join("bin").join(program.trim_start_matches("usr/bin/")).exists();
     }
-    if busybox().is_some() { root.join("bin").join(program).exists() } else { APPLETS.contains(&program) }
+    if busybox().is_some() {
+        root.join("bin").join(program).exists()
+    } else {
+        APPLETS.contains(&program)
+    }
 }
 
 fn quoted(word: &str) -> String {
@@ -68,7 +128,12 @@ fn quoted(word: &str) -> String {
 }
 
 /// A command in a container, not yet started. It ends with what holds it.
-pub fn command(root: &Path, words: &[String], environment: &[(String, String)], tty: bool) -> Command {
+pub fn command(
+    root: &Path,
+    words: &[String],
+    environment: &[(String, String)],
+    tty: bool,
+) -> Command {
     let chroot = busybox().is_some();
     let mut line: Vec<String> = Vec::new();
     if chroot {

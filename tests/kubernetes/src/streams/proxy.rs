@@ -65,7 +65,11 @@ fn target(name: &str) -> (&str, Option<&str>) {
 /// When there is nothing behind it that answers.
 pub async fn handle(context: Context, request: Request<Incoming>) -> Result<Answer> {
     if context.resource.plural == "nodes" {
-        return Err(ApiError::new(503, "ServiceUnavailable", "the kubelets of this cluster are made up, and serve nothing through the proxy"));
+        return Err(ApiError::new(
+            503,
+            "ServiceUnavailable",
+            "the kubelets of this cluster are made up, and serve nothing through the proxy",
+        ));
     }
     let (name, port) = target(&context.info.name);
     let (pod, port) = if context.resource.plural == "services" {
@@ -107,7 +111,9 @@ fn endpoint(context: &Context, name: &str, port: Option<&str>) -> Result<(Value,
         None => ports.len() == 1,
         Some(port) => one["name"] == port || one["port"].to_string() == port,
     });
-    let wanted = wanted.ok_or_else(|| none(format!("no service port {:?} found for service {name:?}", port.unwrap_or_default())))?;
+    let wanted = wanted.ok_or_else(|| {
+        none(format!("no service port {:?} found for service {name:?}", port.unwrap_or_default()))
+    })?;
     let selector = Labels::of_map(&service["spec"]["selector"]);
     let ready = |pod: &Value| {
         pod["status"]["conditions"]

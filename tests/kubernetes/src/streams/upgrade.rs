@@ -108,6 +108,8 @@ pub fn base64(bytes: &[u8]) -> String {
 pub fn unknown(wanted: &[String], known: &[&str]) -> ApiError {
     ApiError::forbidden(
         crate::status::About { group: "", resource: "", name: "" },
-        &format!("unable to upgrade: unable to negotiate protocol: client supports {wanted:?}, server accepts {known:?}"),
+        &format!(
+            "unable to upgrade: unable to negotiate protocol: client supports {wanted:?}, server accepts {known:?}"
+        ),
     )
 }

@@ -168,8 +168,7 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: OffsetDateTime) -> 
         }
         ("apps", "statefulsets") => {
             let [containers, images] = workload(object);
-            let ready =
-                format!("{}/{}", count(&status["readyReplicas"]), count(&spec["replicas"]));
+            let ready = format!("{}/{}", count(&status["readyReplicas"]), count(&spec["replicas"]));
             json!([name, ready, created, containers, images])
         }
         ("apps", "controllerrevisions") => {
@@ -180,11 +179,7 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: OffsetDateTime) -> 
                     let (group, _) =
                         crate::resources::split_api_version(word(&owner["apiVersion"]));
                     let kind = word(&owner["kind"]).to_lowercase();
-                    format!(
-                        "{}/{}",
-                        crate::status::qualified(&kind, &group),
-                        word(&owner["name"])
-                    )
+                    format!("{}/{}", crate::status::qualified(&kind, &group), word(&owner["name"]))
                 })
                 .unwrap_or_else(|| NONE.to_owned());
             json!([name, controller, count(&object["revision"]), created])
@@ -298,10 +293,10 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: OffsetDateTime) -> 
             ])
         }
         ("storage.k8s.io", "storageclasses") => {
-            let default = object["metadata"]["annotations"]
-                ["storageclass.kubernetes.io/is-default-class"]
+            let default = object["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"]
                 == "true";
-            let name = if default { format!("{} (default)", word(&name)) } else { word(&name).to_owned() };
+            let name =
+                if default { format!("{} (default)", word(&name)) } else { word(&name).to_owned() };
             json!([
                 name,
                 word(&object["provisioner"]),
@@ -401,7 +396,9 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: OffsetDateTime) -> 
                 .find(|condition| condition["type"] == "Available")
                 .map_or("Unknown".to_owned(), |condition| match condition["status"].as_str() {
                     Some("True") => "True".to_owned(),
-                    other => format!("{} ({})", other.unwrap_or_default(), word(&condition["reason"])),
+                    other => {
+                        format!("{} ({})", other.unwrap_or_default(), word(&condition["reason"]))
+                    }
                 });
             json!([name, service, available, created])
         }
@@ -497,8 +494,9 @@ fn pod(object: &Value, name: Value, created: Value, now: OffsetDateTime) -> Valu
                 (_, signal) if signal != 0 => format!("Init:Signal:{signal}"),
                 _ => format!("Init:ExitCode:{}", count(&ended["exitCode"])),
             };
-        } else if let Some(why) =
-            state["waiting"]["reason"].as_str().filter(|why| !why.is_empty() && *why != "PodInitializing")
+        } else if let Some(why) = state["waiting"]["reason"]
+            .as_str()
+            .filter(|why| !why.is_empty() && *why != "PodInitializing")
         {
             reason = format!("Init:{why}");
         } else {
@@ -797,8 +795,9 @@ fn autoscaler(object: &Value, name: Value, created: Value) -> Value {
         };
         let (wanted, there) = (&metric[part]["target"], &current[part]["current"]);
         let text = if let Some(percent) = wanted["averageUtilization"].as_i64() {
-            let there =
-                there["averageUtilization"].as_i64().map_or("<unknown>".to_owned(), |n| format!("{n}%"));
+            let there = there["averageUtilization"]
+                .as_i64()
+                .map_or("<unknown>".to_owned(), |n| format!("{n}%"));
             format!("{there}/{percent}%")
         } else {
             let there = there["averageValue"].as_str().unwrap_or("<unknown>");

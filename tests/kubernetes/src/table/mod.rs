@@ -215,14 +215,9 @@ fn columns(group: &str, plural: &str) -> Vec<Column> {
             number("Allowed Disruptions"),
             AGE,
         ],
-        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => vec![
-            NAME,
-            text("Role"),
-            AGE,
-            wide("Users"),
-            wide("Groups"),
-            wide("ServiceAccounts"),
-        ],
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
+            vec![NAME, text("Role"), AGE, wide("Users"), wide("Groups"), wide("ServiceAccounts")]
+        }
         ("", "resourcequotas") => vec![NAME, text("Request"), text("Limit"), AGE],
         ("coordination.k8s.io", "leases") => vec![NAME, text("Holder"), AGE],
         ("scheduling.k8s.io", "priorityclasses") => vec![
@@ -430,12 +425,26 @@ fn custom_cell(kind: &str, first: &Value, all: &[&Value], now: OffsetDateTime) -
     match kind {
         "integer" => match first {
             Value::Number(number) => json!(
-                number.as_i64().or_else(|| number.as_f64().map(|n| format!("{n:.0}").parse().unwrap_or(0)))
+                number
+                    .as_i64()
+                    .or_else(|| number.as_f64().map(|n| format!("{n:.0}").parse().unwrap_or(0)))
             ),
             _ => Value::Null,
         },
-        "number" => if first.is_number() { (*first).clone() } else { Value::Null },
-        "boolean" => if first.is_boolean() { (*first).clone() } else { Value::Null },
+        "number" => {
+            if first.is_number() {
+                (*first).clone()
+            } else {
+                Value::Null
+            }
+        }
+        "boolean" => {
+            if first.is_boolean() {
+                (*first).clone()
+            } else {
+                Value::Null
+            }
+        }
         "date" => match first.as_str() {
             Some(text) => json!(cells::age(text, now)),
             None => json!("<unknown>"),

@@ -4,7 +4,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::{
-    schema::{ListType, Schema, Shape, },
+    schema::{ListType, Schema, Shape},
     status::Cause,
 };
 
@@ -65,12 +65,16 @@ fn type_error(schema: &Schema, value: &Value, path: &str) -> Option<Cause> {
         | (Shape::Object { .. }, Value::Object(_))
         | (Shape::List { .. }, Value::Array(_)) => return None,
         (Shape::Integer, Value::Number(number))
-            if number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|n| n.fract() == 0.0) =>
+            if number.is_i64()
+                || number.is_u64()
+                || number.as_f64().is_some_and(|n| n.fract() == 0.0) =>
         {
             return None;
         }
         (Shape::IntOrString, Value::String(_)) => return None,
-        (Shape::IntOrString, Value::Number(number)) if number.is_i64() || number.is_u64() => return None,
+        (Shape::IntOrString, Value::Number(number)) if number.is_i64() || number.is_u64() => {
+            return None;
+        }
         (Shape::String, _) => "string",
         (Shape::Boolean, _) => "boolean",
         (Shape::Number, _) => "number",
@@ -101,7 +105,10 @@ fn limits(schema: &Schema, value: &Value, path: &str, causes: &mut Vec<Cause>) {
     if let Some(known) = raw["enum"].as_array()
         && !known.contains(value)
     {
-        let names: Vec<_> = known.iter().map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned)).collect();
+        let names: Vec<_> = known
+            .iter()
+            .map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned))
+            .collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         causes.push(Cause::not_supported(path, value, &names));
     }
@@ -136,13 +143,18 @@ fn limits(schema: &Schema, value: &Value, path: &str, causes: &mut Vec<Cause>) {
         if let Some(least) = raw["minimum"].as_f64()
             && (number < least || exclusive("exclusiveMinimum") && number <= least)
         {
-            let word = if exclusive("exclusiveMinimum") { "greater than" } else { "greater than or equal to" };
+            let word = if exclusive("exclusiveMinimum") {
+                "greater than"
+            } else {
+                "greater than or equal to"
+            };
             wrong(format!("should be {word} {}", raw["minimum"]));
         }
         if let Some(most) = raw["maximum"].as_f64()
             && (number > most || exclusive("exclusiveMaximum") && number >= most)
         {
-            let word = if exclusive("exclusiveMaximum") { "less than" } else { "less than or equal to" };
+            let word =
+                if exclusive("exclusiveMaximum") { "less than" } else { "less than or equal to" };
             wrong(format!("should be {word} {}", raw["maximum"]));
         }
     }
@@ -196,7 +208,10 @@ mod tests {
         let messages = |value: Value| {
             check(&schema, &value).into_iter().map(|c| (c.field, c.message)).collect::<Vec<_>>()
         };
-        assert_eq!(messages(json!({"spec": {}})), [("spec.size".to_owned(), "Required value".to_owned())]);
+        assert_eq!(
+            messages(json!({"spec": {}})),
+            [("spec.size".to_owned(), "Required value".to_owned())]
+        );
         assert_eq!(
             messages(json!({"spec": {"size": 0}}))[0].1,
             "Invalid value: 0: spec.size in body should be greater than or equal to 1"

@@ -45,17 +45,17 @@ pub fn changed(resource: &ResourceType, before: &Value, object: &Value) -> Vec<C
         ("storage.k8s.io", "storageclasses") => {
             for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
                 if before[field] != object[field] {
-                    causes.push(Cause::forbidden(field, format!("updates to {field} are forbidden.")));
+                    causes.push(Cause::forbidden(
+                        field,
+                        format!("updates to {field} are forbidden."),
+                    ));
                 }
             }
         }
         ("scheduling.k8s.io", "priorityclasses") => {
             for field in ["value", "preemptionPolicy"] {
                 if before[field] != object[field] {
-                    causes.push(Cause::forbidden(
-                        field,
-                        "may not be changed in an update.",
-                    ));
+                    causes.push(Cause::forbidden(field, "may not be changed in an update."));
                 }
             }
         }
@@ -63,7 +63,12 @@ pub fn changed(resource: &ResourceType, before: &Value, object: &Value) -> Vec<C
             same(&mut causes, before, object, &["spec", "controller"]);
         }
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
-            for path in [["spec", "group"].as_slice(), &["spec", "scope"], &["spec", "names", "plural"], &["spec", "names", "kind"]] {
+            for path in [
+                ["spec", "group"].as_slice(),
+                &["spec", "scope"],
+                &["spec", "names", "plural"],
+                &["spec", "names", "kind"],
+            ] {
                 same(&mut causes, before, object, path);
             }
         }
@@ -149,7 +154,11 @@ fn service(causes: &mut Vec<Cause>, before: &Value, object: &Value) {
     }
     let there = old["clusterIP"].as_str().unwrap_or_default();
     if !there.is_empty() && old["clusterIP"] != new["clusterIP"] {
-        causes.push(Cause::invalid("spec.clusterIPs[0]", &new["clusterIPs"], "may not change once set"));
+        causes.push(Cause::invalid(
+            "spec.clusterIPs[0]",
+            &new["clusterIPs"],
+            "may not change once set",
+        ));
     }
 }
 
@@ -164,9 +173,8 @@ fn claim(causes: &mut Vec<Cause>, before: &Value, object: &Value) {
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
         ));
     }
-    let size = |spec: &Value| {
-        super::quantity::of(&spec["resources"]["requests"]["storage"]).unwrap_or(0)
-    };
+    let size =
+        |spec: &Value| super::quantity::of(&spec["resources"]["requests"]["storage"]).unwrap_or(0);
     if size(new) < size(old) {
         causes.push(Cause::forbidden(
             "spec.resources.requests.storage",
@@ -223,7 +231,15 @@ fn pod(causes: &mut Vec<Cause>, before: &Value, object: &Value) {
                 fields.remove(list);
             }
         }
-        without(&spec, &[&["activeDeadlineSeconds"], &["tolerations"], &["terminationGracePeriodSeconds"], &["schedulingGates"]])
+        without(
+            &spec,
+            &[
+                &["activeDeadlineSeconds"],
+                &["tolerations"],
+                &["terminationGracePeriodSeconds"],
+                &["schedulingGates"],
+            ],
+        )
     };
     let count = |spec: &Value, list: &str| spec[list].as_array().map_or(0, Vec::len);
     let (old, new) = (&before["spec"], &object["spec"]);

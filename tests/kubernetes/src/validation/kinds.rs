@@ -3,13 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{labels, pod_spec, pods::port_name, quantity, selector};
-use crate::{
-    cluster::Cluster,
-    names,
-    resources::ResourceType,
-    selectors::Labels,
-    status::Cause,
-};
+use crate::{cluster::Cluster, names, resources::ResourceType, selectors::Labels, status::Cause};
 
 /// What is wrong with an object.
 pub fn check(
@@ -37,7 +31,11 @@ pub fn check(
         ("", "resourcequotas") => quota(spec),
         ("networking.k8s.io", "ingresses") => ingress(spec),
         ("networking.k8s.io", "networkpolicies") => {
-            if spec["podSelector"].is_null() { Vec::new() } else { selector("spec.podSelector", &spec["podSelector"]) }
+            if spec["podSelector"].is_null() {
+                Vec::new()
+            } else {
+                selector("spec.podSelector", &spec["podSelector"])
+            }
         }
         ("autoscaling", "horizontalpodautoscalers") => autoscaler(spec),
         ("policy", "poddisruptionbudgets") => budget(spec),
@@ -54,14 +52,16 @@ pub fn check(
                 Vec::new()
             }
         }
-        ("apiextensions.k8s.io", "customresourcedefinitions") => {
-            definition(cluster, object)
-        }
+        ("apiextensions.k8s.io", "customresourcedefinitions") => definition(cluster, object),
         ("admissionregistration.k8s.io", "validatingwebhookconfigurations") => webhooks(object),
         ("", "events") => event(object),
         ("coordination.k8s.io", "leases") => {
             if spec["leaseDurationSeconds"].as_i64().is_some_and(|n| n <= 0) {
-                vec![Cause::invalid("spec.leaseDurationSeconds", &spec["leaseDurationSeconds"], "must be greater than 0")]
+                vec![Cause::invalid(
+                    "spec.leaseDurationSeconds",
+                    &spec["leaseDurationSeconds"],
+                    "must be greater than 0",
+                )]
             } else {
                 Vec::new()
             }
@@ -176,8 +176,16 @@ fn rolling(rolling: &Value, causes: &mut Vec<Cause>) {
 
 fn job(object: &Value, before: Option<&Value>) -> Vec<Cause> {
     let spec = &object["spec"];
-    let mut causes =
-        counts(spec, &["parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"]);
+    let mut causes = counts(
+        spec,
+        &[
+            "parallelism",
+            "completions",
+            "backoffLimit",
+            "activeDeadlineSeconds",
+            "ttlSecondsAfterFinished",
+        ],
+    );
     if before.is_some() {
         return causes;
     }
@@ -205,7 +213,10 @@ fn job_pod(spec: &Value, at: &str, causes: &mut Vec<Cause>) {
 
 fn cron_job(object: &Value) -> Vec<Cause> {
     let spec = &object["spec"];
-    let mut causes = counts(spec, &["successfulJobsHistoryLimit", "failedJobsHistoryLimit", "startingDeadlineSeconds"]);
+    let mut causes = counts(
+        spec,
+        &["successfulJobsHistoryLimit", "failedJobsHistoryLimit", "startingDeadlineSeconds"],
+    );
     let schedule = spec["schedule"].as_str().unwrap_or_default();
     if schedule.is_empty() {
         causes.push(Cause::required("spec.schedule", ""));
@@ -223,7 +234,11 @@ fn cron_job(object: &Value) -> Vec<Cause> {
     );
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     if name.len() > 52 {
-        causes.push(Cause::invalid("metadata.name", &json!(name), "must be no more than 52 characters"));
+        causes.push(Cause::invalid(
+            "metadata.name",
+            &json!(name),
+            "must be no more than 52 characters",
+        ));
     }
     causes
 }
@@ -281,7 +296,11 @@ fn service(object: &Value) -> Vec<Cause> {
         let protocols = ["SCTP", "TCP", "UDP"];
         let protocol = port["protocol"].as_str().unwrap_or_default();
         if !protocols.contains(&protocol) {
-            causes.push(Cause::not_supported(format!("{at}.protocol"), &json!(protocol), &protocols));
+            causes.push(Cause::not_supported(
+                format!("{at}.protocol"),
+                &json!(protocol),
+                &protocols,
+            ));
         }
         match &port["targetPort"] {
             Value::Number(target) if !target.as_i64().is_some_and(|n| (1..=65535).contains(&n)) => {
@@ -293,16 +312,17 @@ fn service(object: &Value) -> Vec<Cause> {
             }
             Value::String(target) => {
                 if let Some(why) = port_name(target) {
-                    causes.push(Cause::invalid(format!("{at}.targetPort"), &port["targetPort"], why));
+                    causes.push(Cause::invalid(
+                        format!("{at}.targetPort"),
+                        &port["targetPort"],
+                        why,
+                    ));
                 }
             }
             _ => {}
         }
         if seen.contains(&(number, protocol)) {
-            causes.push(Cause::duplicate(
-                at,
-                &json!({"port": number, "protocol": protocol}),
-            ));
+            causes.push(Cause::duplicate(at, &json!({"port": number, "protocol": protocol})));
         }
         seen.push((number, protocol));
     }
@@ -322,7 +342,11 @@ fn config_map(object: &Value) -> Vec<Cause> {
     }
     for (key, _) in object["binaryData"].as_object().into_iter().flatten() {
         if object["data"].get(key).is_some() {
-            causes.push(Cause::invalid(format!("data[{key}]"), &json!(key), "duplicate of key present in binaryData"));
+            causes.push(Cause::invalid(
+                format!("data[{key}]"),
+                &json!(key),
+                "duplicate of key present in binaryData",
+            ));
         }
     }
     if size > 1024 * 1024 {
@@ -342,7 +366,11 @@ fn secret(object: &Value, before: Option<&Value>) -> Vec<Cause> {
         let text = value.as_str().unwrap_or_default();
         match base64::engine::general_purpose::STANDARD.decode(text) {
             Ok(bytes) => size += bytes.len(),
-            Err(_) => causes.push(Cause::invalid(format!("data[{key}]"), &json!("<secret contents redacted>"), "illegal base64 data")),
+            Err(_) => causes.push(Cause::invalid(
+                format!("data[{key}]"),
+                &json!("<secret contents redacted>"),
+                "illegal base64 data",
+            )),
         }
     }
     if size > 1024 * 1024 {
@@ -363,7 +391,11 @@ fn secret(object: &Value, before: Option<&Value>) -> Vec<Cause> {
             let text = object["data"][".dockerconfigjson"].as_str().unwrap_or_default();
             let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
             if serde_json::from_slice::<Value>(&bytes).is_err() {
-                causes.push(Cause::invalid("data[.dockerconfigjson]", &json!("<secret contents redacted>"), "invalid character"));
+                causes.push(Cause::invalid(
+                    "data[.dockerconfigjson]",
+                    &json!("<secret contents redacted>"),
+                    "invalid character",
+                ));
             }
         }
         Some("kubernetes.io/basic-auth") => {
@@ -463,27 +495,44 @@ fn ingress(spec: &Value) -> Vec<Cause> {
             let at = format!("{at}.http.paths[{number}]");
             let kinds = ["Exact", "ImplementationSpecific", "Prefix"];
             match path["pathType"].as_str() {
-                None => causes.push(Cause::required(format!("{at}.pathType"), "pathType must be specified")),
-                Some(kind) if !kinds.contains(&kind) => causes.push(Cause::not_supported(format!("{at}.pathType"), &json!(kind), &kinds)),
+                None => causes
+                    .push(Cause::required(format!("{at}.pathType"), "pathType must be specified")),
+                Some(kind) if !kinds.contains(&kind) => causes.push(Cause::not_supported(
+                    format!("{at}.pathType"),
+                    &json!(kind),
+                    &kinds,
+                )),
                 Some("ImplementationSpecific") => {}
                 Some(_) => {
                     let text = path["path"].as_str().unwrap_or_default();
                     if !text.starts_with('/') {
-                        causes.push(Cause::invalid(format!("{at}.path"), &json!(text), "must be an absolute path"));
+                        causes.push(Cause::invalid(
+                            format!("{at}.path"),
+                            &json!(text),
+                            "must be an absolute path",
+                        ));
                     }
                 }
             }
             let backend = &path["backend"];
             let (service, resource) = (&backend["service"], &backend["resource"]);
             if !service.is_object() && !resource.is_object() {
-                causes.push(Cause::required(format!("{at}.backend"), "service name or resource is required"));
+                causes.push(Cause::required(
+                    format!("{at}.backend"),
+                    "service name or resource is required",
+                ));
             } else if service.is_object() {
                 if service["name"].as_str().unwrap_or_default().is_empty() {
                     causes.push(Cause::required(format!("{at}.backend.service.name"), ""));
                 }
                 let port = &service["port"];
-                if port["number"].as_i64().unwrap_or(0) == 0 && port["name"].as_str().unwrap_or_default().is_empty() {
-                    causes.push(Cause::required(format!("{at}.backend.service.port"), "port name or number is required"));
+                if port["number"].as_i64().unwrap_or(0) == 0
+                    && port["name"].as_str().unwrap_or_default().is_empty()
+                {
+                    causes.push(Cause::required(
+                        format!("{at}.backend.service.port"),
+                        "port name or number is required",
+                    ));
                 }
             }
         }
@@ -496,13 +545,21 @@ fn autoscaler(spec: &Value) -> Vec<Cause> {
     let most = spec["maxReplicas"].as_i64().unwrap_or(0);
     let least = spec["minReplicas"].as_i64().unwrap_or(1);
     if least < 1 {
-        causes.push(Cause::invalid("spec.minReplicas", &json!(least), "must be greater than or equal to 1"));
+        causes.push(Cause::invalid(
+            "spec.minReplicas",
+            &json!(least),
+            "must be greater than or equal to 1",
+        ));
     }
     if most < 1 {
         causes.push(Cause::invalid("spec.maxReplicas", &json!(most), "must be greater than 0"));
     }
     if most < least {
-        causes.push(Cause::invalid("spec.maxReplicas", &json!(most), "must be greater than or equal to `minReplicas`"));
+        causes.push(Cause::invalid(
+            "spec.maxReplicas",
+            &json!(most),
+            "must be greater than or equal to `minReplicas`",
+        ));
     }
     for field in ["kind", "name"] {
         if spec["scaleTargetRef"][field].as_str().unwrap_or_default().is_empty() {
@@ -515,11 +572,19 @@ fn autoscaler(spec: &Value) -> Vec<Cause> {
 fn budget(spec: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     if !spec["minAvailable"].is_null() && !spec["maxUnavailable"].is_null() {
-        causes.push(Cause::invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set"));
+        causes.push(Cause::invalid(
+            "spec",
+            spec,
+            "minAvailable and maxUnavailable cannot be both set",
+        ));
     }
     for field in ["minAvailable", "maxUnavailable"] {
         if spec[field].as_i64().is_some_and(|count| count < 0) {
-            causes.push(Cause::invalid(format!("spec.{field}"), &spec[field], "must be greater than or equal to 0"));
+            causes.push(Cause::invalid(
+                format!("spec.{field}"),
+                &spec[field],
+                "must be greater than or equal to 0",
+            ));
         }
     }
     causes.extend(selector("spec.selector", &spec["selector"]));
@@ -532,22 +597,39 @@ fn role(object: &Value, cluster: bool) -> Vec<Cause> {
         let at = format!("rules[{index}]");
         let count = |field: &str| rule[field].as_array().map_or(0, Vec::len);
         if count("verbs") == 0 {
-            causes.push(Cause::required(format!("{at}.verbs"), "verbs must contain at least one value"));
+            causes.push(Cause::required(
+                format!("{at}.verbs"),
+                "verbs must contain at least one value",
+            ));
         }
         if count("nonResourceURLs") > 0 {
             if !cluster {
-                causes.push(Cause::invalid(format!("{at}.nonResourceURLs"), &rule["nonResourceURLs"], "namespaced rules cannot apply to non-resource URLs"));
+                causes.push(Cause::invalid(
+                    format!("{at}.nonResourceURLs"),
+                    &rule["nonResourceURLs"],
+                    "namespaced rules cannot apply to non-resource URLs",
+                ));
             }
             if count("apiGroups") + count("resources") + count("resourceNames") > 0 {
-                causes.push(Cause::invalid(format!("{at}.nonResourceURLs"), &rule["nonResourceURLs"], "rules cannot apply to both regular resources and non-resource URLs"));
+                causes.push(Cause::invalid(
+                    format!("{at}.nonResourceURLs"),
+                    &rule["nonResourceURLs"],
+                    "rules cannot apply to both regular resources and non-resource URLs",
+                ));
             }
             continue;
         }
         if count("apiGroups") == 0 {
-            causes.push(Cause::required(format!("{at}.apiGroups"), "resource rules must supply at least one api group"));
+            causes.push(Cause::required(
+                format!("{at}.apiGroups"),
+                "resource rules must supply at least one api group",
+            ));
         }
         if count("resources") == 0 {
-            causes.push(Cause::required(format!("{at}.resources"), "resource rules must supply at least one resource"));
+            causes.push(Cause::required(
+                format!("{at}.resources"),
+                "resource rules must supply at least one resource",
+            ));
         }
     }
     causes
@@ -557,7 +639,11 @@ fn binding(object: &Value, namespaced: bool) -> Vec<Cause> {
     let mut causes = Vec::new();
     let role = &object["roleRef"];
     if role["apiGroup"] != "rbac.authorization.k8s.io" {
-        causes.push(Cause::not_supported("roleRef.apiGroup", &role["apiGroup"], &["rbac.authorization.k8s.io"]));
+        causes.push(Cause::not_supported(
+            "roleRef.apiGroup",
+            &role["apiGroup"],
+            &["rbac.authorization.k8s.io"],
+        ));
     }
     let kinds: &[&str] = if namespaced { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
     if !kinds.iter().any(|kind| role["kind"] == *kind) {
@@ -577,15 +663,27 @@ fn binding(object: &Value, namespaced: bool) -> Vec<Cause> {
                     causes.push(Cause::required(format!("{at}.namespace"), ""));
                 }
                 if subject["apiGroup"].as_str().is_some_and(|group| !group.is_empty()) {
-                    causes.push(Cause::not_supported(format!("{at}.apiGroup"), &subject["apiGroup"], &[""]));
+                    causes.push(Cause::not_supported(
+                        format!("{at}.apiGroup"),
+                        &subject["apiGroup"],
+                        &[""],
+                    ));
                 }
             }
             Some("User" | "Group") => {
                 if subject["apiGroup"] != "rbac.authorization.k8s.io" {
-                    causes.push(Cause::not_supported(format!("{at}.apiGroup"), &subject["apiGroup"], &["rbac.authorization.k8s.io"]));
+                    causes.push(Cause::not_supported(
+                        format!("{at}.apiGroup"),
+                        &subject["apiGroup"],
+                        &["rbac.authorization.k8s.io"],
+                    ));
                 }
             }
-            other => causes.push(Cause::not_supported(format!("{at}.kind"), &json!(other), &["ServiceAccount", "User", "Group"])),
+            other => causes.push(Cause::not_supported(
+                format!("{at}.kind"),
+                &json!(other),
+                &["ServiceAccount", "User", "Group"],
+            )),
         }
     }
     causes
@@ -598,12 +696,20 @@ fn definition(cluster: &Cluster, object: &Value) -> Vec<Cause> {
     let (group, plural) = (word(&spec["group"]), word(&spec["names"]["plural"]));
     let name = word(&object["metadata"]["name"]);
     if name != format!("{plural}.{group}") {
-        causes.push(Cause::invalid("metadata.name", &json!(name), "must be spec.names.plural+\".\"+spec.group"));
+        causes.push(Cause::invalid(
+            "metadata.name",
+            &json!(name),
+            "must be spec.names.plural+\".\"+spec.group",
+        ));
     }
     if group.is_empty() {
         causes.push(Cause::required("spec.group", ""));
     } else if !group.contains('.') {
-        causes.push(Cause::invalid("spec.group", &json!(group), "should be a domain with at least one dot"));
+        causes.push(Cause::invalid(
+            "spec.group",
+            &json!(group),
+            "should be a domain with at least one dot",
+        ));
     }
     for field in ["plural", "kind"] {
         if word(&spec["names"][field]).is_empty() {
@@ -616,7 +722,11 @@ fn definition(cluster: &Cluster, object: &Value) -> Vec<Cause> {
     let versions = spec["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let stored = versions.iter().filter(|version| version["storage"] == true).count();
     if stored != 1 {
-        causes.push(Cause::invalid("spec.versions", &spec["versions"], "must have exactly one version marked as storage version"));
+        causes.push(Cause::invalid(
+            "spec.versions",
+            &spec["versions"],
+            "must have exactly one version marked as storage version",
+        ));
     }
     for (index, version) in versions.iter().enumerate() {
         let at = format!("spec.versions[{index}].schema.openAPIV3Schema");
@@ -640,7 +750,9 @@ fn definition(cluster: &Cluster, object: &Value) -> Vec<Cause> {
         causes.push(Cause::not_supported("spec.conversion.strategy", &json!(strategy), &["None"]));
     }
     let taken = cluster.catalog.now().resources.iter().any(|resource| {
-        resource.group == group && resource.kind == word(&spec["names"]["kind"]) && resource.plural != plural
+        resource.group == group
+            && resource.kind == word(&spec["names"]["kind"])
+            && resource.plural != plural
     });
     if taken {
         causes.push(Cause::invalid("spec.names.kind", &spec["names"]["kind"], "is already in use"));
@@ -656,7 +768,10 @@ fn structural(schema: &Value, at: &str, causes: &mut Vec<Cause>) {
             || property["x-kubernetes-preserve-unknown-fields"] == true
             || property["x-kubernetes-int-or-string"] == true;
         if !typed {
-            causes.push(Cause::required(format!("{at}.type"), "must not be empty for specified object fields"));
+            causes.push(Cause::required(
+                format!("{at}.type"),
+                "must not be empty for specified object fields",
+            ));
         }
         if property["type"] == "array" && !property["items"].is_object() {
             causes.push(Cause::required(format!("{at}.items"), "must be specified"));
@@ -674,20 +789,38 @@ fn webhooks(object: &Value) -> Vec<Cause> {
         let at = format!("webhooks[{index}]");
         let name = webhook["name"].as_str().unwrap_or_default();
         if name.split('.').count() < 3 {
-            causes.push(Cause::invalid(format!("{at}.name"), &json!(name), "should be a domain with at least three segments separated by dots"));
+            causes.push(Cause::invalid(
+                format!("{at}.name"),
+                &json!(name),
+                "should be a domain with at least three segments separated by dots",
+            ));
         }
         if webhook["sideEffects"].is_null() {
-            causes.push(Cause::required(format!("{at}.sideEffects"), "must specify one of None, NoneOnDryRun"));
+            causes.push(Cause::required(
+                format!("{at}.sideEffects"),
+                "must specify one of None, NoneOnDryRun",
+            ));
         }
         if !webhook["admissionReviewVersions"].as_array().into_iter().flatten().any(|v| v == "v1") {
-            causes.push(Cause::invalid(format!("{at}.admissionReviewVersions"), &webhook["admissionReviewVersions"], "must include at least one of v1, v1beta1"));
+            causes.push(Cause::invalid(
+                format!("{at}.admissionReviewVersions"),
+                &webhook["admissionReviewVersions"],
+                "must include at least one of v1, v1beta1",
+            ));
         }
         let config = &webhook["clientConfig"];
         if config["url"].is_string() == config["service"].is_object() {
-            causes.push(Cause::required(format!("{at}.clientConfig"), "exactly one of url or service is required"));
+            causes.push(Cause::required(
+                format!("{at}.clientConfig"),
+                "exactly one of url or service is required",
+            ));
         }
         if let Some(url) = config["url"].as_str().filter(|url| !url.starts_with("https://")) {
-            causes.push(Cause::invalid(format!("{at}.clientConfig.url"), &json!(url.split(':').next()), "'https' is the only allowed URL scheme; desired format: https://host[/path]"));
+            causes.push(Cause::invalid(
+                format!("{at}.clientConfig.url"),
+                &json!(url.split(':').next()),
+                "'https' is the only allowed URL scheme; desired format: https://host[/path]",
+            ));
         }
     }
     causes

@@ -48,7 +48,11 @@ pub fn update_part(
     match (resource.plural.as_str(), part) {
         ("pods", "ephemeralcontainers") => pods::ephemeral(before, object),
         ("pods", "status") => {
-            if before["spec"] == object["spec"] { Vec::new() } else { vec![Cause::forbidden("spec", "may not be changed through status")] }
+            if before["spec"] == object["spec"] {
+                Vec::new()
+            } else {
+                vec![Cause::forbidden("spec", "may not be changed through status")]
+            }
         }
         _ => Vec::new(),
     }
@@ -71,7 +75,8 @@ fn deletion(before: &Value, object: &Value) -> Vec<Cause> {
     if !before["metadata"]["deletionTimestamp"].is_string() {
         return Vec::new();
     }
-    let list = |value: &Value| value["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+    let list =
+        |value: &Value| value["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
     let old = list(before);
     let new: Vec<_> = list(object).into_iter().filter(|one| !old.contains(one)).collect();
     if new.is_empty() {
@@ -80,7 +85,10 @@ fn deletion(before: &Value, object: &Value) -> Vec<Cause> {
     let names: Vec<_> = new.iter().map(|one| one.to_string()).collect();
     vec![Cause::forbidden(
         "metadata.finalizers",
-        format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}", names.join(", ")),
+        format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+            names.join(", ")
+        ),
     )]
 }
 
@@ -216,7 +224,10 @@ pub fn selector(field: &str, selector: &Value) -> Vec<Cause> {
 /// What is allowed, but worth a warning.
 pub fn warnings(resource: &ResourceType, object: &Value) -> Vec<String> {
     match (resource.group.as_str(), resource.plural.as_str()) {
-        ("", "endpoints") => vec!["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned()],
+        ("", "endpoints") => vec![
+            "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+                .to_owned(),
+        ],
         ("", "componentstatuses") => vec!["v1 ComponentStatus is deprecated in v1.19+".to_owned()],
         ("", "pods") => pods::warnings(&object["spec"], "spec"),
         ("apps", "deployments" | "replicasets" | "daemonsets" | "statefulsets")

@@ -124,7 +124,11 @@ fn one(container: &Value, spec: &Value, at: &str, causes: &mut Vec<Cause>) {
     }
     let policies = ["Always", "IfNotPresent", "Never"];
     if let Some(policy) = container["imagePullPolicy"].as_str().filter(|p| !policies.contains(p)) {
-        causes.push(Cause::not_supported(format!("{at}.imagePullPolicy"), &json!(policy), &policies));
+        causes.push(Cause::not_supported(
+            format!("{at}.imagePullPolicy"),
+            &json!(policy),
+            &policies,
+        ));
     }
     ports(container, at, causes);
     environment(container, at, causes);
@@ -168,7 +172,8 @@ fn ports(container: &Value, at: &str, causes: &mut Vec<Cause>) {
         } else if !port_number(number) {
             causes.push(Cause::invalid(format!("{place}.containerPort"), number, PORT));
         }
-        if port["hostPort"].as_i64().is_some_and(|port| port != 0) && !port_number(&port["hostPort"])
+        if port["hostPort"].as_i64().is_some_and(|port| port != 0)
+            && !port_number(&port["hostPort"])
         {
             causes.push(Cause::invalid(format!("{place}.hostPort"), &port["hostPort"], PORT));
         }
@@ -197,7 +202,9 @@ pub fn port_name(name: &str) -> Option<String> {
         return Some("must be no more than 15 characters".to_owned());
     }
     if !name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-') {
-        return Some("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned());
+        return Some(
+            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned(),
+        );
     }
     if !name.bytes().any(|c| c.is_ascii_lowercase()) {
         return Some("must contain at least one letter (a-z)".to_owned());
@@ -350,7 +357,10 @@ pub fn ephemeral(before: &Value, object: &Value) -> Vec<Cause> {
         if !new.contains(container) {
             causes.push(Cause::forbidden(
                 "spec.ephemeralContainers",
-                format!("existing ephemeral containers {} may not be removed or changed", old[index]["name"]),
+                format!(
+                    "existing ephemeral containers {} may not be removed or changed",
+                    old[index]["name"]
+                ),
             ));
         }
     }
@@ -392,7 +402,8 @@ pub fn warnings(spec: &Value, at: &str) -> Vec<String> {
     for list in ["initContainers", "containers"] {
         for (index, container) in spec[list].as_array().into_iter().flatten().enumerate() {
             let mut seen = Vec::new();
-            for (number, variable) in container["env"].as_array().into_iter().flatten().enumerate() {
+            for (number, variable) in container["env"].as_array().into_iter().flatten().enumerate()
+            {
                 let name = variable["name"].as_str().unwrap_or_default();
                 if seen.contains(&name) {
                     all.push(format!(

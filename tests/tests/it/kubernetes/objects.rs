@@ -60,7 +60,16 @@ async fn each_document_has_its_own_outcome() {
 
     // Others own a field: who, and by force it is taken over.
     site.cluster.kubectl_with(
-        &["apply", "--server-side", "--force-conflicts", "--field-manager=other", "-n", namespace, "-f", "-"],
+        &[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=other",
+            "-n",
+            namespace,
+            "-f",
+            "-",
+        ],
         &GREETING.replace("hello", "theirs"),
     );
     let ours = GREETING.replace("hello", "ours");
@@ -68,7 +77,8 @@ async fn each_document_has_its_own_outcome() {
     assert_eq!(refused.items[0].outcome, Conflict, "{refused:?}");
     let conflict = &refused.items[0].conflicts[0];
     assert_eq!((conflict.field.as_str(), conflict.manager.as_str()), (".data.text", "other"));
-    let forced = apply(&site.admin, &shop.path("/apply"), json!({ "yaml": ours, "force": true })).await;
+    let forced =
+        apply(&site.admin, &shop.path("/apply"), json!({ "yaml": ours, "force": true })).await;
     assert_eq!(forced.items[0].outcome, Changed, "{forced:?}");
 
     for (body, code) in [

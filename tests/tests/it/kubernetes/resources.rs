@@ -1,7 +1,7 @@
 //! Lists of what is in a cluster, from Drover's own index.
 
 use super::*;
-use drover_api::{List, ResourceGroup, ResourceList, ResourceType};
+use drover_api::{ClusterHealth, ClusterMetrics, List, ResourceGroup, ResourceList, ResourceType};
 
 fn config_map(name: &str, label: &str) -> String {
     format!(
@@ -55,7 +55,7 @@ async fn lists_are_filtered_sorted_paged_and_counted() {
 
     site.admin.get(&format!("{path}?limit=x")).await.problem(400, "invalid_query");
     site.admin.get(&format!("{path}?selector=a%20b")).await.problem(400, "invalid_query");
-    site.admin.get(&format!("{path}?sort=nonsense")).await.problem(400, "refused_by_cluster");
+    site.admin.get(&format!("{path}?sort=nonsense")).await.problem(400, "invalid_query");
     site.admin.get(&shop.path("/resources/nonsense")).await.problem(404, "not_found");
 }
 
@@ -65,7 +65,13 @@ async fn each_role_is_told_what_it_may_do_and_secrets_show_no_values() {
     let shop = site.environment("Shop", &["shop"]).await;
     let namespace = &shop.namespaces[0];
     site.cluster.kubectl(&[
-        "create", "secret", "generic", "door", "-n", namespace, "--from-literal=key=swordfish",
+        "create",
+        "secret",
+        "generic",
+        "door",
+        "-n",
+        namespace,
+        "--from-literal=key=swordfish",
     ]);
     let reader = site.server.member("reader", shop.id, Role::Readonly).await;
     let writer = site.server.member("writer", shop.id, Role::Restricted).await;
@@ -159,4 +165,27 @@ async fn custom_resources_have_the_columns_of_their_definition() {
     site.cluster.kubectl(&["delete", "crd", &format!("widgets.{group}"), "--wait=false"]);
     assert_eq!(names(&found), ["large", "small"]);
     assert!(found.columns.iter().any(|column| column.id == "size"), "{:?}", found.columns);
+}
+
+#[tokio::test]
+async fn a_cluster_tells_how_it_fares() {
+    let site = KubernetesSite::start().await;
+    let shop = site.environment("Shop", &["shop"]).await;
+    let path = format!("/v1/kubernetes/clusters/{}/health", site.cluster_id);
+    let health = eventually("its nodes are known", CLUSTER_LIMIT, async || {
+        let health: ClusterHealth = site.admin.get(&path).await.expect(200).json();
+        (!health.nodes.is_empty()).then_some(health)
+    })
+    .await;
+    assert!(health.checks.iter().any(|check| check.name == "ping" && check.ok), "{health:?}");
+    assert!(health.certificates.iter().any(|one| one.of == "API server"), "{health:?}");
+    assert!(health.capacity.cpu_millis > 0 && health.nodes[0].conditions[0].kind == "Ready");
+
+    let reader = site.server.member("reader", shop.id, Role::Readonly).await;
+    reader.get(&path).await.problem(403, "forbidden");
+    let part: ClusterHealth = reader.get(&shop.path("/health")).await.expect(200).json();
+    assert_eq!(part.capacity.pods_used, 0, "pods of others are not counted");
+    let used: ClusterMetrics = reader.get(&shop.path("/metrics")).await.expect(200).json();
+    assert!(used.available || used.advice.is_some(), "{used:?}");
+    assert!(used.items.is_empty(), "{used:?}");
 }

@@ -71,7 +71,9 @@ pub(super) async fn show(
     };
     let edges = drawn.edges.iter();
     Ok(Json(Picture {
-        edges: edges.filter_map(|edge| Some((position(&edge.from)?, position(&edge.to)?))).collect(),
+        edges: edges
+            .filter_map(|edge| Some((position(&edge.from)?, position(&edge.to)?)))
+            .collect(),
         nodes: drawn.nodes.iter().map(|one| node(&target, one)).collect(),
     }))
 }

@@ -16,11 +16,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::super::{
-    caller, failed,
-    live::Live,
-    share::of_environment,
-    store::Share,
-    telling::role_kind,
+    caller, failed, live::Live, share::of_environment, store::Share, telling::role_kind,
 };
 use crate::{
     access::{Caller, EnvironmentAccess},
@@ -30,7 +26,7 @@ use crate::{
 };
 
 /// See the module.
-pub(super) struct Target {
+pub(in super::super) struct Target {
     pub app: App,
     pub caller: Caller,
     pub access: EnvironmentAccess,
@@ -40,7 +36,7 @@ pub(super) struct Target {
 }
 
 /// An object that a path names.
-pub(super) struct Place {
+pub(in super::super) struct Place {
     pub kind: Arc<ResourceType>,
     pub namespace: Option<String>,
     pub name: String,

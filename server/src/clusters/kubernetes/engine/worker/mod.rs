@@ -51,12 +51,11 @@ impl From<Failure> for Failed {
             FailureKind::Conflict | FailureKind::Expired => !fields,
             _ => failure.is_transient(),
         };
-        let mut message = failure.message().to_owned();
-        for cause in
-            failure.causes().iter().filter(|cause| !message.contains(&cause.message)).take(5)
-        {
-            message.push_str(&format!(" {}: {}", cause.field, cause.message));
-        }
+        let said = failure.message();
+        let more = failure.causes().iter().filter(|cause| !said.contains(&cause.message)).take(5);
+        let more: String =
+            more.map(|cause| format!(" {}: {}", cause.field, cause.message)).collect();
+        let message = format!("{said}{more}");
         Self { transient, error: operation_error(failure.kind().code(), &message) }
     }
 }
