@@ -115,7 +115,9 @@ mod tests {
     fn what_needs_agreement_is_named() {
         let pods = [pod(None, json!([])), pod(Some("Job"), json!([{"emptyDir": {}}]))];
         let told = objection(&pods, Agreed::default()).unwrap_or_default();
-        assert!(told.contains("a/b") && told.contains("force") && told.contains("delete_local_data"));
+        assert!(
+            told.contains("a/b") && told.contains("force") && told.contains("delete_local_data")
+        );
         assert_eq!(objection(&pods, Agreed { local_data: true, unmanaged: true }), None);
     }
 }

@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn checks_are_read() {
-        let all = checks("[+]ping ok\n[-]etcd failed: reason withheld\n[+]a/b ok\nreadyz check failed\n");
+        let all =
+            checks("[+]ping ok\n[-]etcd failed: reason withheld\n[+]a/b ok\nreadyz check failed\n");
         assert_eq!(all.len(), 3);
         assert!(all[0].ok && all[0].message.is_none());
         assert_eq!(all[1].message.as_deref(), Some("reason withheld"));

@@ -72,9 +72,9 @@ pub fn diff(before: Option<&Value>, after: Option<&Value>) -> Option<String> {
     }
     let patch = diffy::create_patch(&before, &after).to_string();
     // Its first two lines name files that there are not.
-    let mut lines = patch.split_inclusive('\n').skip_while(|line| {
-        line.starts_with("--- ") || line.starts_with("+++ ")
-    });
+    let mut lines = patch
+        .split_inclusive('\n')
+        .skip_while(|line| line.starts_with("--- ") || line.starts_with("+++ "));
     let first = lines.next().unwrap_or_default();
     Some(std::iter::once(first).chain(lines).collect())
 }

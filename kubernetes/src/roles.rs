@@ -389,7 +389,14 @@ mod tests {
                 assert_eq!(verbs(&name, &kind.group, &kind.plural), told, "{name} {kind:?}");
                 let part = super::verbs(role, false, kind);
                 let shared = verbs("drover:cluster-reader", &kind.group, &kind.plural);
-                assert_eq!(part.to_vec(), if kind.namespaced { told.to_vec() } else { shared.iter().map(String::as_str).collect() });
+                assert_eq!(
+                    part.to_vec(),
+                    if kind.namespaced {
+                        told.to_vec()
+                    } else {
+                        shared.iter().map(String::as_str).collect()
+                    }
+                );
             }
         }
     }

@@ -132,8 +132,10 @@ mod tests {
 
     #[test]
     fn revisions_of_a_deployment_are_its_replica_sets() {
-        let workload = json!({"kind": "Deployment", "metadata": {"uid": "u", "resourceVersion": "7"}});
-        let sets = [set("a", "1", "web:1", "u"), set("b", "3", "web:2", "u"), set("c", "9", "x", "v")];
+        let workload =
+            json!({"kind": "Deployment", "metadata": {"uid": "u", "resourceVersion": "7"}});
+        let sets =
+            [set("a", "1", "web:1", "u"), set("b", "3", "web:2", "u"), set("c", "9", "x", "v")];
         let all = revisions(&workload, &sets);
         assert_eq!(all.iter().map(|one| one.number).collect::<Vec<_>>(), [3, 1]);
         assert_eq!(current(&all), Some(3));

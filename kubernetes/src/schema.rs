@@ -31,7 +31,11 @@ pub fn of_kind(document: &Value, group: &str, version: &str, kind: &str) -> Opti
     let top = schema.as_object_mut()?;
     top.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
     top.insert("title".into(), kind.into());
-    pin(top, "apiVersion", &if group.is_empty() { version.into() } else { format!("{group}/{version}") });
+    pin(
+        top,
+        "apiVersion",
+        &if group.is_empty() { version.into() } else { format!("{group}/{version}") },
+    );
     pin(top, "kind", kind);
     // What the server says is not for anybody to write.
     if let Some(properties) = top.get_mut("properties").and_then(Value::as_object_mut) {
@@ -88,7 +92,10 @@ mod tests {
         }}});
         let schema = of_kind(&document, "apps", "v1", "Deployment").unwrap_or_default();
         assert_eq!(schema["properties"]["spec"]["allOf"][0]["$ref"], "#/$defs/io.a.Spec");
-        assert_eq!(schema["$defs"]["io.a.Spec"]["properties"]["again"]["$ref"], "#/$defs/io.a.Spec");
+        assert_eq!(
+            schema["$defs"]["io.a.Spec"]["properties"]["again"]["$ref"],
+            "#/$defs/io.a.Spec"
+        );
         assert_eq!(schema["$defs"].as_object().map(Map::len), Some(1));
         assert_eq!(schema["properties"]["apiVersion"]["enum"], json!(["apps/v1"]));
         assert!(schema["properties"].get("status").is_none());

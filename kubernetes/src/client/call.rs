@@ -58,7 +58,8 @@ impl Cluster {
         body: Option<(&'static str, &Value)>,
         identity: Identity<'_>,
     ) -> Result<Answer> {
-        let mut request = Request::builder().method(method).uri(path).header(ACCEPT, "application/json");
+        let mut request =
+            Request::builder().method(method).uri(path).header(ACCEPT, "application/json");
         let body = match body {
             Some((kind, value)) => {
                 request = request.header(CONTENT_TYPE, kind);
@@ -70,9 +71,10 @@ impl Cluster {
         let answer = self.request(request.body(body).map_err(wrong)?, identity).await?;
         let warnings = warnings(answer.headers());
         let created = answer.status().as_u16() == 201;
-        let bytes = timeout(BODY, read_body(answer.into_body(), LARGEST))
-            .await
-            .map_err(|_| Failure::away("The cluster's answer did not come to its end in time."))??;
+        let bytes =
+            timeout(BODY, read_body(answer.into_body(), LARGEST)).await.map_err(|_| {
+                Failure::away("The cluster's answer did not come to its end in time.")
+            })??;
         let value = match bytes.is_empty() {
             true => Value::Null,
             false => serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))?,
@@ -111,7 +113,10 @@ mod tests {
     #[test]
     fn warnings_are_read_out_of_their_headers() {
         let mut headers = HeaderMap::new();
-        headers.append("warning", http::HeaderValue::from_static(r#"299 - "policy/v1beta1 is \"old\"""#));
+        headers.append(
+            "warning",
+            http::HeaderValue::from_static(r#"299 - "policy/v1beta1 is \"old\"""#),
+        );
         headers.append("warning", http::HeaderValue::from_static(r#"299 - "a", 299 - "b, c""#));
         headers.append("warning", http::HeaderValue::from_static("299 - broken"));
         assert_eq!(warnings(&headers), ["policy/v1beta1 is \"old\"", "a", "b, c"]);

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::{
     access::{self, Version},
-    keep,
+    engine, keep,
     live::{Live, Status},
     metrics,
     store::{self, ClusterRow},
@@ -135,6 +135,7 @@ async fn work(app: App, live: Arc<Live>) {
         watch(&app, &live),
         keep::run(&app, &live),
         telling::run(&app, &live),
+        engine::follow(&app, &live),
         metrics::run(&live)
     );
 }

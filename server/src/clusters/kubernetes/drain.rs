@@ -289,7 +289,9 @@ async fn evict(cluster: &Cluster, user: &Impersonation, pod: &Value) -> Answer<O
             Ok(Some(why.to_owned()))
         }
         // A namespace that is being deleted ends its pods itself.
-        Err(failure) if failure.reason() == "Forbidden" && failure.message().contains("terminated") => {
+        Err(failure)
+            if failure.reason() == "Forbidden" && failure.message().contains("terminated") =>
+        {
             Ok(Some(failure.message().to_owned()))
         }
         Err(failure) => Err(failure),

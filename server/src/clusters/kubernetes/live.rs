@@ -201,6 +201,8 @@ impl Kubernetes {
             let share = shares.iter().find(|share| share.environment_id == environment)?;
             Some((live.clone(), share.clone()))
         })
+    }
+
     /// A cluster's agent has connected.
     pub fn try_again(&self, id: Uuid) {
         if let Some(live) = self.live(id) {

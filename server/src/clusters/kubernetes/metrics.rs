@@ -285,7 +285,8 @@ mod tests {
 
     #[test]
     fn containers_are_added_up() {
-        let items = items(serde_json::json!({"items": [{"metadata": {"namespace": "a", "name": "b"},
+        let items =
+            items(serde_json::json!({"items": [{"metadata": {"namespace": "a", "name": "b"},
             "containers": [{"name": "x", "usage": {"cpu": "1500000n", "memory": "10Ki"}},
                 {"name": "y", "usage": {"cpu": "250m", "memory": "1Mi"}}]}]}));
         assert_eq!(items[0].usage(), Usage { cpu_milli: 252, memory: 10 * 1024 + (1 << 20) });
@@ -293,7 +294,9 @@ mod tests {
 
     #[test]
     fn rings_have_an_end_and_what_has_gone_goes() {
-        let one = items(serde_json::json!({"items": [{"metadata": {"name": "n"}, "usage": {"cpu": "1"}}]}));
+        let one = items(
+            serde_json::json!({"items": [{"metadata": {"name": "n"}, "usage": {"cpu": "1"}}]}),
+        );
         let mut known = HashMap::new();
         for tick in 0..100 {
             add(&mut known, &one, tick * 15);

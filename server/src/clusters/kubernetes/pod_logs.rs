@@ -163,7 +163,8 @@ impl Reader {
                 Err(failure)
                     if self.part.follow
                         && !self.part.previous
-                        && (failure.is_transient() || failure.kind() == FailureKind::BadRequest) =>
+                        && (failure.is_transient()
+                            || failure.kind() == FailureKind::BadRequest) =>
                 {
                     if self.has_ended().await {
                         break None;
@@ -318,9 +319,7 @@ impl Merged {
         let scope = Scope::namespaces([self.namespace.as_str()]);
         match &self.of {
             Of::Pod(name) => pods.get(&scope, &self.namespace, name).into_iter().collect(),
-            Of::Pods(selector) => {
-                pods.select(&scope, |row| selector.matches(&row.labels))
-            }
+            Of::Pods(selector) => pods.select(&scope, |row| selector.matches(&row.labels)),
         }
     }
 
@@ -373,11 +372,8 @@ impl Merged {
             return Ok(vec![container.clone()]);
         }
         let path = format!("/api/v1/namespaces/{}/pods/{pod}", self.namespace);
-        let answer = self
-            .live
-            .cluster
-            .call(Method::GET, &path, None, Identity::User(&self.user))
-            .await;
+        let answer =
+            self.live.cluster.call(Method::GET, &path, None, Identity::User(&self.user)).await;
         let pod = match answer {
             Ok(answer) => answer.value,
             Err(failure) if failure.is_not_found() => return Ok(Vec::new()),

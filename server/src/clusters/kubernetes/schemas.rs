@@ -31,7 +31,12 @@ impl Schemas {
     ///
     /// # Errors
     /// 404 where the cluster has none, and what the cluster fails at.
-    pub async fn get(&self, cluster: &Cluster, kind: &ResourceType, version: &str) -> Result<Bytes> {
+    pub async fn get(
+        &self,
+        cluster: &Cluster,
+        kind: &ResourceType,
+        version: &str,
+    ) -> Result<Bytes> {
         let none = || Error::not_found("schema");
         let documents: Value =
             cluster.get_json("/openapi/v3", Identity::Drover).await.map_err(failed)?;
@@ -45,8 +50,10 @@ impl Schemas {
         if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(known.clone());
         }
-        let document =
-            cluster.get(address, "application/json", Identity::Drover, LARGEST).await.map_err(failed)?;
+        let document = cluster
+            .get(address, "application/json", Identity::Drover, LARGEST)
+            .await
+            .map_err(failed)?;
         let (group, version, name) = (kind.group.clone(), version.to_owned(), kind.kind.clone());
         // Documents have some MiB: not on a thread that others wait for.
         let made = tokio::task::spawn_blocking(move || {

@@ -68,9 +68,8 @@ impl Command {
         cluster: &Cluster,
         user: &Impersonation,
     ) -> Result<AttachedProcess> {
-        let how = AttachParams::interactive_tty()
-            .max_stdin_buf_size(CHUNK)
-            .max_stdout_buf_size(CHUNK);
+        let how =
+            AttachParams::interactive_tty().max_stdin_buf_size(CHUNK).max_stdout_buf_size(CHUNK);
         self.start(cluster, user, how).await
     }
 

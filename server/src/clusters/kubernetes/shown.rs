@@ -33,8 +33,8 @@ const BUILT_IN: [&str; 16] = [
 
 /// Whether a group came with something that was installed in the cluster.
 pub(super) fn is_custom(group: &str) -> bool {
-    let built_in = BUILT_IN.contains(&group)
-        || matches!(group, "storage.k8s.io" | "storagemigration.k8s.io");
+    let built_in =
+        BUILT_IN.contains(&group) || matches!(group, "storage.k8s.io" | "storagemigration.k8s.io");
     group.contains('.') && !built_in
 }
 
@@ -65,7 +65,11 @@ pub(super) fn row(kind: &ResourceType, row: &Row) -> ResourceRow {
         cells: row.cells.iter().map(|of| cell(of, row)).collect(),
         health: health(kind, row),
         reason: row.why.as_deref().map(str::to_owned),
-        labels: row.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        labels: row
+            .labels
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .collect(),
         owner: owner(row),
         created_at: moment(row.created),
         terminating: row.deleting.is_some(),
@@ -93,7 +97,10 @@ fn cell(cell: &Cell, row: &Row) -> Value {
 
 /// A moment, in seconds since the Unix epoch; nothing for 0.
 pub(super) fn moment(seconds: i64) -> Option<Timestamp> {
-    (seconds > 0).then(|| OffsetDateTime::from_unix_timestamp(seconds).ok()).flatten().map(Timestamp)
+    (seconds > 0)
+        .then(|| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .flatten()
+        .map(Timestamp)
 }
 
 /// How an object is, where Drover reads its kind.

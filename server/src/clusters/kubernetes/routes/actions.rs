@@ -188,7 +188,8 @@ impl Doing<'_> {
         }
         let now = OffsetDateTime::now_utc().format(&Rfc3339).map_err(Error::internal)?;
         let annotations = json!({ "kubectl.kubernetes.io/restartedAt": now });
-        let patch = json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } });
+        let patch =
+            json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } });
         self.patch("", content::MERGE, &patch).await?;
         Ok(done(format!("{} restarts its pods, one after the other.", self.place.name)))
     }
@@ -271,9 +272,8 @@ impl Doing<'_> {
         }
         let pod = self.object().await?;
         let containers = pod["spec"]["containers"].as_array();
-        let has = |name: &str| {
-            containers.is_some_and(|all| all.iter().any(|one| one["name"] == *name))
-        };
+        let has =
+            |name: &str| containers.is_some_and(|all| all.iter().any(|one| one["name"] == *name));
         if of.is_some_and(|name| !has(name)) {
             return Err(Error::invalid_field("target", "The pod has no such container."));
         }

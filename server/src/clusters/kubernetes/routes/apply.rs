@@ -40,9 +40,9 @@ pub(super) async fn apply(target: Target, body: Body) -> Result<Json<Applied>> {
     })?;
     let documents = read(&input.yaml)?;
     if let Some(namespace) = &input.namespace {
-        target
-            .check_namespace(namespace)
-            .map_err(|_| Error::invalid_field("namespace", "The environment has no such namespace."))?;
+        target.check_namespace(namespace).map_err(|_| {
+            Error::invalid_field("namespace", "The environment has no such namespace.")
+        })?;
     }
     target.note.detail("dry_run", input.dry_run);
     target.note.detail("force", input.force);
@@ -300,6 +300,9 @@ mod tests {
         assert!(read("kind: Pod\n").is_err());
         let many = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\n".repeat(501);
         assert!(read(&many).is_err());
-        assert_eq!(read("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n").map(|all| all.len()).ok(), Some(1));
+        assert_eq!(
+            read("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n").map(|all| all.len()).ok(),
+            Some(1)
+        );
     }
 }

@@ -25,7 +25,9 @@ pub(super) fn check(target: &Target, kind: &ResourceType, object: &Value) -> Res
         None => Ok(()),
         Some(why) => Err(Failure::new(
             FailureKind::Forbidden,
-            format!("Pods of this could take over the nodes that they run on ({why}): your role here may not run them."),
+            format!(
+                "Pods of this could take over the nodes that they run on ({why}): your role here may not run them."
+            ),
         )),
     }
 }

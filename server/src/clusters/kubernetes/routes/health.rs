@@ -289,14 +289,17 @@ fn warnings(live: &Live, scope: &Scope) -> Vec<ClusterEvent> {
     let mut all: Vec<(i64, ClusterEvent)> = rows
         .iter()
         .filter_map(|row| match &row.facts {
-            Facts::Event(event) => Some((event.last, ClusterEvent {
-                object: format!("{} {}", event.kind, event.name),
-                namespace: Some(event.namespace.to_string()).filter(|text| !text.is_empty()),
-                reason: event.reason.to_string(),
-                message: event.message.to_string(),
-                count: event.count,
-                at: shown::moment(event.last),
-            })),
+            Facts::Event(event) => Some((
+                event.last,
+                ClusterEvent {
+                    object: format!("{} {}", event.kind, event.name),
+                    namespace: Some(event.namespace.to_string()).filter(|text| !text.is_empty()),
+                    reason: event.reason.to_string(),
+                    message: event.message.to_string(),
+                    count: event.count,
+                    at: shown::moment(event.last),
+                },
+            )),
             _ => None,
         })
         .collect();

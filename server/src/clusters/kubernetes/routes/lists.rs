@@ -9,7 +9,9 @@ use bytes::Bytes;
 use drover_api::{Freshness, List, ResourceGroup, ResourceList, ResourceType};
 use drover_kubernetes::{
     discovery,
-    index::{Comparison, Field, Filter, Live as LiveList, Page, Query as Question, Scope, Selector},
+    index::{
+        Comparison, Field, Filter, Live as LiveList, Page, Query as Question, Scope, Selector,
+    },
 };
 use uuid::Uuid;
 
@@ -77,7 +79,11 @@ struct Asked {
     by: Option<Field>,
 }
 
-fn read_question(target: &Target, list: &LiveList, parameters: Vec<(String, String)>) -> Result<Asked> {
+fn read_question(
+    target: &Target,
+    list: &LiveList,
+    parameters: Vec<(String, String)>,
+) -> Result<Asked> {
     let kind = list.resource();
     let scope: Scope = target.scope(kind);
     let mut question = Question::new(scope);

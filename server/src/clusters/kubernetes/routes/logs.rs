@@ -7,9 +7,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use drover_api::{
-    List, LogLine, LogMessage, LogStream, Permission, PodLogLine, PodLogMessage,
-};
+use drover_api::{List, LogLine, LogMessage, LogStream, Permission, PodLogLine, PodLogMessage};
 use drover_kubernetes::{
     client::Failure,
     facts::Facts,
@@ -83,12 +81,13 @@ pub(super) struct LogsQuery {
 impl LogsQuery {
     fn part(&self, follow: bool) -> Result<Part> {
         let wrong = |detail: &str| Error::new(StatusCode::BAD_REQUEST, "invalid_query", detail);
-        let since = match self.since.as_deref() {
-            None | Some("") => None,
-            Some(text) => Some(Moment::parse(text).ok_or_else(|| {
-                wrong("`since` must be an RFC 3339 time or seconds since 1970.")
-            })?),
-        };
+        let since =
+            match self.since.as_deref() {
+                None | Some("") => None,
+                Some(text) => Some(Moment::parse(text).ok_or_else(|| {
+                    wrong("`since` must be an RFC 3339 time or seconds since 1970.")
+                })?),
+            };
         let tail = match self.tail.as_deref() {
             None | Some("") if since.is_some() => None,
             None | Some("") => Some(DEFAULT_TAIL),
@@ -309,11 +308,8 @@ impl Feed for PodFeed {
 
     async fn next(&mut self) -> Option<LogMessage> {
         // A kubelet does not tell which output a line came from.
-        let line = |line: PodLogLine| LogLine {
-            at: line.at,
-            stream: LogStream::Stdout,
-            text: line.text,
-        };
+        let line =
+            |line: PodLogLine| LogLine { at: line.at, stream: LogStream::Stdout, text: line.text };
         match self.0.lines().await {
             Ok(lines) => Some(LogMessage::Lines { lines: lines.into_iter().map(line).collect() }),
             Err(reason) => reason.map(|reason| LogMessage::End { reason }),

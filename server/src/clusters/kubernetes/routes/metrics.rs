@@ -103,7 +103,8 @@ fn of_workloads(
         let Some(row) = row else { continue };
         let direct = row.controller().map(|owner| (&*owner.kind, &*owner.name));
         let owner = [row.workload(), direct].into_iter().flatten().find(|(of, _)| *of == kind);
-        if let Some((_, owner)) = owner.filter(|(_, owner)| name.is_none_or(|name| name == *owner)) {
+        if let Some((_, owner)) = owner.filter(|(_, owner)| name.is_none_or(|name| name == *owner))
+        {
             of_each.entry((pod.namespace.to_string(), owner.to_owned())).or_default().push(pod);
         }
     }

@@ -16,11 +16,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::super::{
-    caller, failed,
-    live::Live,
-    share::of_environment,
-    store::Share,
-    telling::role_kind,
+    caller, failed, live::Live, share::of_environment, store::Share, telling::role_kind,
 };
 use crate::{
     access::{Caller, EnvironmentAccess},
