@@ -132,8 +132,7 @@ mod tests {
 
     #[test]
     fn revisions_of_a_deployment_are_its_replica_sets() {
-        let workload =
-            json!({"kind": "Deployment", "metadata": {"uid": "u", "generation": 7}});
+        let workload = json!({"kind": "Deployment", "metadata": {"uid": "u", "generation": 7}});
         let sets =
             [set("a", "1", "web:1", "u"), set("b", "3", "web:2", "u"), set("c", "9", "x", "v")];
         let all = revisions(&workload, &sets);

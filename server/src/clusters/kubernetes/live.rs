@@ -10,10 +10,11 @@ use drover_api::{ClusterSource, ClusterState};
 use drover_kubernetes::{
     client::Cluster,
     discovery::Discovery,
+    health::Deprecated,
     index::{Index, Options},
 };
 use time::OffsetDateTime;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use uuid::Uuid;
 
 use super::{
@@ -57,6 +58,8 @@ pub struct Live {
     pub metrics: Metrics,
     /// The schemas of its types.
     pub schemas: Schemas,
+    /// Its APIs in use that go away, and when they were asked for: the answer has some MiB.
+    pub(super) deprecated: AsyncMutex<Option<(Instant, Vec<Deprecated>)>>,
     row: RwLock<Arc<ClusterRow>>,
     status: RwLock<Arc<Status>>,
     shares: watch::Sender<Arc<[Share]>>,
@@ -86,6 +89,7 @@ impl Live {
             index: Index::start(cluster.clone(), Options::default()),
             metrics: Metrics::default(),
             schemas: Schemas::default(),
+            deprecated: AsyncMutex::default(),
             cluster,
             row: RwLock::new(Arc::new(row)),
             status: RwLock::new(Arc::new(status)),
