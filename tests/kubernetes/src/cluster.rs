@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     audit::Log,
-    authn::{Tokens, User},
+    authn::Tokens,
     certificates::Authority,
     faults::Faults,
     rbac::Authorizer,
@@ -125,10 +125,5 @@ impl Cluster {
         if key.1 == "customresourcedefinitions" {
             crate::custom::refresh(self);
         }
-    }
-
-    /// The user that the cluster's own parts are.
-    pub fn own_user() -> User {
-        User::named("system:apiserver", &["system:masters"])
     }
 }

@@ -140,7 +140,6 @@ pub fn resources(definition: &Value) -> Vec<Arc<ResourceType>> {
                         .flatten()
                         .filter_map(|field| field["jsonPath"].as_str().map(str::to_owned))
                         .collect(),
-                    definition: word(&definition["metadata"]["name"]),
                 })),
             })
         })

@@ -153,19 +153,38 @@ pub fn apply(resource: &ResourceType, object: &mut Value) {
         }
         _ => {}
     }
+    tidy(resource, object);
+}
+
+/// Takes fields that are null out of an object of a built-in kind, as Go writes none.
+pub fn tidy(resource: &ResourceType, object: &mut Value) {
+    if !resource.is_custom() {
+        without_nulls(object);
+    }
+}
+
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(without_nulls);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(without_nulls),
+        _ => {}
+    }
 }
 
 /// Defaults of a CustomResourceDefinition's schema.
 fn structural(schema: &crate::schema::Schema, object: &mut Value) {
     let raw = schema.raw().clone();
-    if let Some(properties) = raw["properties"].as_object() {
-        if object.is_object() {
-            for (name, property) in properties {
-                if object.get(name).is_none()
-                    && let Some(value) = property.get("default")
-                {
-                    object[name.as_str()] = value.clone();
-                }
+    if let Some(properties) = raw["properties"].as_object()
+        && object.is_object()
+    {
+        for (name, property) in properties {
+            if object.get(name).is_none()
+                && let Some(value) = property.get("default")
+            {
+                object[name.as_str()] = value.clone();
             }
         }
     }
@@ -415,6 +434,9 @@ pub fn pod_spec(spec: &mut Value) {
         }
     }
     for volume in spec["volumes"].as_array_mut().into_iter().flatten() {
+        if volume.as_object().is_some_and(|fields| fields.len() == 1) {
+            volume["emptyDir"] = json!({});
+        }
         for source in ["configMap", "secret", "projected", "downwardAPI"] {
             if volume[source].is_object() {
                 default(&mut volume[source], "defaultMode", json!(420));
@@ -552,6 +574,10 @@ fn job_selector(object: &mut Value) {
         ("job-name", &name),
     ] {
         labels[key] = value.clone();
+    }
+    let labels = labels.clone();
+    if object["metadata"]["labels"].as_object().is_none_or(Map::is_empty) {
+        object["metadata"]["labels"] = labels;
     }
 }
 

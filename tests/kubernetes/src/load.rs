@@ -92,7 +92,7 @@ fn app_name(app: usize) -> String {
 /// A Deployment with its ReplicaSet; gives the ReplicaSet's name and id.
 fn workload(cluster: &Cluster, app: usize) -> (String, String) {
     let name = app_name(app);
-    let labels = json!({"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "shop", "tier": if app % 2 == 0 { "front" } else { "back" }});
+    let labels = json!({"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "shop", "tier": if app.is_multiple_of(2) { "front" } else { "back" }});
     let template = json!({
         "metadata": {"labels": labels},
         "spec": {"containers": [{
@@ -213,7 +213,7 @@ fn pod(cluster: &Cluster, sample: &Value, app: usize, number: usize, set: &str, 
     metadata["creationTimestamp"] = json!(clock::stamp());
     metadata["labels"]["app.kubernetes.io/name"] = json!(app_name(app));
     metadata["labels"]["pod-template-hash"] = json!(set.rsplit('-').next().unwrap_or_default());
-    metadata["labels"]["tier"] = json!(if app % 2 == 0 { "front" } else { "back" });
+    metadata["labels"]["tier"] = json!(if app.is_multiple_of(2) { "front" } else { "back" });
     metadata["ownerReferences"][0]["name"] = json!(set);
     metadata["ownerReferences"][0]["uid"] = json!(set_uid);
     let image = format!("registry.example.com/shop/{}:1.{}.0", app_name(app), app % 20);

@@ -1,7 +1,5 @@
 //! What a request asks for, as Kubernetes takes addresses apart for authorization and audit.
 
-use std::collections::BTreeMap;
-
 use hyper::Method;
 
 use crate::status::{ApiError, Result};
@@ -203,9 +201,6 @@ impl RequestInfo {
         }
     }
 }
-
-/// Headers that matter, by lower-case name.
-pub type Headers = BTreeMap<String, Vec<String>>;
 
 #[cfg(test)]
 mod tests {

@@ -101,8 +101,6 @@ pub struct CustomVersion {
     pub subresources: Value,
     /// `selectableFields`, as paths.
     pub selectable: Vec<String>,
-    /// Whether unknown fields stay at the top.
-    pub definition: String,
 }
 
 impl ResourceType {
@@ -421,17 +419,6 @@ impl Served {
         self.by_path.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
     }
 
-    /// The resource with that kind.
-    pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<ResourceType>> {
-        let (group, version) = split_api_version(api_version);
-        self.resources.iter().find(|r| r.group == group && r.version == version && r.kind == kind)
-    }
-
-    /// The resource whose objects are kept there, in the version that is preferred.
-    pub fn of_storage(&self, key: &StorageKey) -> Option<&Arc<ResourceType>> {
-        self.resources.iter().find(|r| &r.storage == key && r.group == key.0)
-    }
-
     /// Groups with their versions, the preferred one first.
     pub fn groups(&self) -> Vec<(String, Vec<String>)> {
         let mut groups: Vec<(String, Vec<String>)> = Vec::new();
@@ -487,9 +474,4 @@ impl Catalog {
             *served = Arc::new(Served { resources, by_path, generation });
         }
     }
-}
-
-/// `apps/v1, Resource=deployments`, as Go prints a resource.
-pub fn api_version_resource(resource: &ResourceType) -> String {
-    format!("{}/{}, Resource={}", resource.group, resource.version, resource.plural)
 }

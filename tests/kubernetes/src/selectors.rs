@@ -37,7 +37,7 @@ impl Labels {
                 if text.trim().is_empty() {
                     continue;
                 }
-                return Err(format!("found '{text}', expected: identifier after ','"));
+                return Err("found '', expected: identifier after ','".to_owned());
             }
             requirements.push(requirement(part)?);
         }
@@ -228,8 +228,7 @@ impl Fields {
                 (field, true, value)
             } else {
                 return Err(ApiError::bad_request(format!(
-                    "Unable to find \"{}\" that match label selector \"\", field selector \"{text}\": invalid selector: '{text}'; can't understand '{part}'",
-                    resource.plural
+                    "invalid selector: '{text}'; can't understand '{part}'"
                 )));
             };
             if !selectable(resource, field) {
@@ -240,10 +239,7 @@ impl Fields {
                         "\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
                     )
                 };
-                return Err(ApiError::bad_request(format!(
-                    "Unable to find \"{}\" that match label selector \"\", field selector \"{text}\": {message}",
-                    crate::resources::api_version_resource(resource)
-                )));
+                return Err(ApiError::bad_request(message));
             }
             let path = path_of(resource, field);
             terms.push((path, equal, value.to_owned()));
@@ -254,16 +250,6 @@ impl Fields {
     /// Whether it selects everything.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// The one name that it asks for, if it does.
-    pub fn name(&self) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(path, equal, _)| {
-                *equal && path.len() == 2 && path[0] == "metadata" && path[1] == "name"
-            })
-            .map(|(_, _, value)| value.as_str())
     }
 
     /// Whether only metadata.name and metadata.namespace are asked for.

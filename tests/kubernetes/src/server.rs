@@ -3,7 +3,6 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -52,7 +51,7 @@ impl Tls {
 /// Takes connections for as long as the task lives.
 pub async fn accept(cluster: Arc<Cluster>, listener: TcpListener, tls: Arc<Tls>) {
     loop {
-        let Ok((stream, peer)) = listener.accept().await else {
+        let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
@@ -64,14 +63,14 @@ pub async fn accept(cluster: Arc<Cluster>, listener: TcpListener, tls: Arc<Tls>)
             let mut orders = cluster.faults.connection_orders();
             orders.mark_unchanged();
             tokio::select! {
-                () = serve(cluster, stream, peer, tls) => {}
+                () = serve(cluster, stream, tls) => {}
                 _ = orders.changed() => {}
             }
         });
     }
 }
 
-async fn serve(cluster: Arc<Cluster>, stream: TcpStream, peer: SocketAddr, tls: Arc<ServerConfig>) {
+async fn serve(cluster: Arc<Cluster>, stream: TcpStream, tls: Arc<ServerConfig>) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
@@ -87,7 +86,7 @@ async fn serve(cluster: Arc<Cluster>, stream: TcpStream, peer: SocketAddr, tls: 
         .and_then(|certificate| certificates::subject(certificate));
     let service = service_fn(move |request: Request<Incoming>| {
         let (cluster, certificate) = (Arc::clone(&cluster), certificate.clone());
-        async move { Ok::<_, Infallible>(answer(cluster, certificate, peer, request).await) }
+        async move { Ok::<_, Infallible>(answer(cluster, certificate, request).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().max_buf_size(256 * 1024);
@@ -103,8 +102,6 @@ pub struct Caller {
     pub user: User,
     /// As whom they want to be taken.
     pub impersonated: Option<User>,
-    /// From where.
-    pub peer: SocketAddr,
 }
 
 impl Caller {
@@ -117,7 +114,6 @@ impl Caller {
 async fn answer(
     cluster: Arc<Cluster>,
     certificate: Option<(String, Vec<String>)>,
-    peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Answer {
     let wait = cluster.faults.wait();
@@ -130,7 +126,7 @@ async fn answer(
     }
     let uri = request.uri().clone();
     let info = RequestInfo::of(request.method(), uri.path(), uri.query().unwrap_or_default());
-    let caller = match identify(&cluster, certificate.as_ref(), peer, &request) {
+    let caller = match identify(&cluster, certificate.as_ref(), &request) {
         Ok(caller) => caller,
         Err(error) => return error.answer(),
     };
@@ -148,13 +144,12 @@ async fn answer(
 fn identify(
     cluster: &Cluster,
     certificate: Option<&(String, Vec<String>)>,
-    peer: SocketAddr,
     request: &Request<Incoming>,
 ) -> Result<Caller> {
     let headers = request.headers();
     let user = authn::authenticate(headers, certificate, &cluster.tokens, &cluster.store)?;
     let impersonated = authn::impersonate(headers, &user, &cluster.authorizer)?;
-    Ok(Caller { user, impersonated, peer })
+    Ok(Caller { user, impersonated })
 }
 
 fn authorize(cluster: &Cluster, user: &User, info: &RequestInfo) -> Result<()> {

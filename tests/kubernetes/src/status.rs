@@ -172,14 +172,6 @@ impl ApiError {
         self
     }
 
-    /// With the object's name in the details.
-    pub fn named(mut self, name: &str) -> Self {
-        if let Some(details) = &mut self.details {
-            details["name"] = json!(name);
-        }
-        self
-    }
-
     /// With a token to go on with.
     pub fn with_list_continue(mut self, token: String) -> Self {
         self.list_continue = Some(token);

@@ -407,20 +407,6 @@ impl Store {
         keys
     }
 
-    /// The objects that name this id as an owner.
-    pub fn dependents(&self, uid: &str) -> Vec<(StorageKey, Arc<Object>)> {
-        let inner = self.read();
-        let mut found = Vec::new();
-        for (key, collection) in &inner.collections {
-            for object in collection.objects.values() {
-                if object.owners.iter().any(|owner| owner == uid) {
-                    found.push((key.clone(), Arc::clone(object)));
-                }
-            }
-        }
-        found
-    }
-
     /// Whether an object with that id is there.
     pub fn has_uid(&self, key: &StorageKey, namespace: &str, name: &str, uid: &str) -> bool {
         self.get(key, namespace, name).is_some_and(|object| object.uid == uid)

@@ -16,10 +16,6 @@ pub struct Fields {
 }
 
 impl Fields {
-    fn leaf() -> Self {
-        Self { here: true, below: BTreeMap::new() }
-    }
-
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
         !self.here && self.below.values().all(Self::is_empty)

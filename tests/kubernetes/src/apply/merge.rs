@@ -78,9 +78,7 @@ pub fn remove(schema: &Schema, value: &mut Value, fields: &Fields) {
                     continue;
                 }
                 remove(&inner, entry, below);
-                if below.here && is_empty(entry) {
-                    entries.remove(name);
-                } else if is_empty(entry) && !below.below.is_empty() {
+                if is_empty(entry) && (below.here || !below.below.is_empty()) {
                     entries.remove(name);
                 }
             }

@@ -258,6 +258,7 @@ fn conflicts(request: &Apply, all: &[Manager], taken: &Fields) -> Result<()> {
             continue;
         }
         let mut who = format!("conflict with {:?}", other.name);
+        let many = paths.len() > 1;
         if !other.subresource.is_empty() {
             who.push_str(&format!(" with subresource {:?}", other.subresource));
         }
@@ -267,7 +268,9 @@ fn conflicts(request: &Apply, all: &[Manager], taken: &Fields) -> Result<()> {
                 who.push_str(&format!(" at {}", other.time));
             }
         }
-        words.push((who.clone(), paths.clone()));
+        let said =
+            if many { who.replacen("conflict with", "conflicts with", 1) } else { who.clone() };
+        words.push((said, paths.clone()));
         for path in paths {
             causes.push(json!({
                 "reason": "FieldManagerConflict",

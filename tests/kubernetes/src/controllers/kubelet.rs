@@ -420,14 +420,15 @@ async fn step(
                         namespace(pod)
                     ),
                 );
-                container.restarts += 1;
                 return;
             }
-            container.restarts += 1;
         }
         State::Waiting { .. } => {}
     }
     container.pause_until = None;
+    if container.last.is_some() && !matches!(&container.state, State::Running { .. }) {
+        container.restarts += 1;
+    }
     if images::is_missing(image) {
         let waiting_before =
             matches!(&container.state, State::Waiting { reason: "ErrImagePull", .. });

@@ -81,12 +81,7 @@ impl Work {
             User::named(&name, &["system:serviceaccounts", "system:serviceaccounts:kube-system"]);
         Some(Context {
             cluster: Arc::clone(&self.cluster),
-            served: self.cluster.catalog.now(),
-            caller: Caller {
-                user,
-                impersonated: None,
-                peer: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
-            },
+            caller: Caller { user, impersonated: None },
             info: RequestInfo {
                 is_resource: true,
                 verb: "create".to_owned(),

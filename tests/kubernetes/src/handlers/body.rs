@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     handlers::Context,
-    resources::{ResourceType, split_api_version},
+    resources::{BUILT_IN, ResourceType, split_api_version},
     schema,
     status::{ApiError, Result},
 };
@@ -15,8 +15,7 @@ use crate::{
 /// The most that a request may send.
 const MOST: usize = 3 * 1024 * 1024;
 
-const FORMS: &str =
-    "application/json, application/yaml, application/vnd.kubernetes.protobuf, application/cbor";
+const FORMS: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
 /// A request's body.
 pub struct Read {
@@ -100,7 +99,7 @@ impl FieldValidation {
                 let cause = crate::status::Cause::not_supported(
                     "fieldValidation",
                     &Value::from(other),
-                    &["Ignore", "Strict", "Warn"],
+                    &["", "Ignore", "Strict", "Warn"],
                 );
                 Err(ApiError::invalid(about, &[cause]))
             }
@@ -123,7 +122,7 @@ pub fn dry_run(context: &Context) -> Result<bool> {
             let about =
                 crate::status::About { group: "meta.k8s.io", resource: "CreateOptions", name: "" };
             let cause =
-                crate::status::Cause::not_supported("dryRun", &Value::from(other), &["All"]);
+                crate::status::Cause::not_supported("dryRun", &Value::from(vec![other]), &["All"]);
             Err(ApiError::invalid(about, &[cause]))
         }
     }
@@ -166,24 +165,38 @@ pub fn decode(
     }
     let version = object["apiVersion"].as_str().unwrap_or_default().to_owned();
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
-    if version != wanted {
-        return Err(ApiError::bad_request(format!(
-            "the API version in the data ({version}) does not match the expected API version ({wanted})"
-        )));
-    }
-    if kind != resource.kind {
-        let (_, version) = split_api_version(&version);
-        let message = if resource.is_custom() {
-            format!("kind {kind} does not match the expected kind {}", resource.kind)
-        } else {
-            format!(
-                "{kind} in version \"{version}\" cannot be handled as a {}: no kind \"{kind}\" is registered for version \"{wanted}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
-                resource.kind
-            )
-        };
-        return Err(ApiError::bad_request(message));
+    if version != wanted || kind != resource.kind {
+        return Err(another_kind(resource, &version, &kind));
     }
     read_fields(resource, object, validation)
+}
+
+fn another_kind(resource: &ResourceType, version: &str, kind: &str) -> ApiError {
+    let wanted = &resource.kind;
+    if resource.is_custom() {
+        let expected = resource.api_version();
+        return ApiError::bad_request(if version == expected {
+            format!("kind {kind} does not match the expected kind {wanted}")
+        } else {
+            format!(
+                "the API version in the data ({version}) does not match the expected API version ({expected})"
+            )
+        });
+    }
+    let known = BUILT_IN.resources.iter().any(|r| r.api_version() == version && r.kind == kind);
+    let (_, short) = split_api_version(version);
+    let why = if known {
+        let group = resource.group.split('.').next().unwrap_or_default();
+        let group = if group.is_empty() { "core" } else { group };
+        format!("converting ({short}.{kind}) to ({group}.{wanted}): unknown conversion")
+    } else {
+        format!(
+            "no kind \"{kind}\" is registered for version \"{version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+        )
+    };
+    ApiError::bad_request(format!(
+        "{kind} in version \"{short}\" cannot be handled as a {wanted}: {why}"
+    ))
 }
 
 fn read_fields(
@@ -194,6 +207,9 @@ fn read_fields(
     if !resource.is_custom()
         && let Some(why) = schema::type_error(&resource.schema, &object)
     {
+        return Err(cannot_handle(resource, &why));
+    }
+    if let Some(why) = bad_base64(resource, &object) {
         return Err(cannot_handle(resource, &why));
     }
     if let Some(why) = metadata_type_error(resource, &object) {
@@ -210,6 +226,19 @@ fn read_fields(
         return Err(cannot_handle(resource, &why));
     }
     Ok(Decoded { object, warnings: said })
+}
+
+/// The data of secrets is read as bytes.
+fn bad_base64(resource: &ResourceType, object: &Value) -> Option<String> {
+    use base64::Engine;
+    if resource.plural != "secrets" || resource.is_custom() {
+        return None;
+    }
+    let engine = base64::engine::general_purpose::STANDARD;
+    let fields = object["data"].as_object()?;
+    let bad =
+        fields.values().any(|value| engine.decode(value.as_str().unwrap_or_default()).is_err());
+    bad.then(|| "illegal base64 data at input byte 0".to_owned())
 }
 
 fn metadata_type_error(resource: &ResourceType, object: &Value) -> Option<String> {

@@ -89,6 +89,7 @@ pub async fn create_object(
         dry,
     };
     let mut warnings = admission::mutate(&request, &mut object).await?;
+    defaults::tidy(resource, &mut object);
     defaults::allocate(&context.cluster, resource, &mut object, None)?;
     if manager != super::patch::APPLIED {
         apply::manage_update(resource, None, &mut object, manager, "");
@@ -127,7 +128,9 @@ fn place(context: &Context, object: &mut Value) -> Result<()> {
         object["metadata"] = json!({});
     }
     if object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) {
-        return Err(ApiError::bad_request(
+        return Err(ApiError::new(
+            500,
+            "",
             "resourceVersion should not be set on objects to be created",
         ));
     }
@@ -148,10 +151,10 @@ fn place(context: &Context, object: &mut Value) -> Result<()> {
 pub fn check_namespace(context: &Context, object: &mut Value) -> Result<()> {
     let there = object["metadata"]["namespace"].as_str().unwrap_or_default();
     if !context.resource.namespaced {
-        if !there.is_empty() {
-            if let Some(metadata) = object["metadata"].as_object_mut() {
-                metadata.remove("namespace");
-            }
+        if !there.is_empty()
+            && let Some(metadata) = object["metadata"].as_object_mut()
+        {
+            metadata.remove("namespace");
         }
         return Ok(());
     }

@@ -35,8 +35,12 @@ impl Selection {
     pub fn of(context: &Context) -> Result<Self> {
         let query = &context.info.query;
         let labels = query.get("labelSelector").unwrap_or_default();
-        let labels = Labels::parse(labels)
-            .map_err(|why| ApiError::bad_request(format!("unable to parse requirement: {why}")))?;
+        let labels = Labels::parse(labels).map_err(|why| {
+            ApiError::bad_request(format!(
+                "{}{why}",
+                if why.contains("identifier after") { "" } else { "unable to parse requirement: " }
+            ))
+        })?;
         let fields = query.get("fieldSelector").unwrap_or_default();
         Ok(Self { labels, fields: Fields::parse(fields, &context.resource)? })
     }
@@ -92,7 +96,7 @@ fn option_error(field: &str, detail: &str) -> ApiError {
 /// When it is none.
 pub fn version(text: &str) -> Result<u64> {
     text.parse().map_err(|_| {
-        ApiError::bad_request(format!(
+        ApiError::new(500, "", format!(
             "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
         ))
     })
@@ -130,7 +134,9 @@ fn list_version(context: &Context, limited: bool) -> Result<At> {
         ));
     }
     let Some(wanted) = wanted else { return Ok(At::Newest) };
-    let wanted = version(wanted)?;
+    let wanted = version(wanted).map_err(|error| {
+        ApiError::bad_request(format!("invalid resource version: {}", error.message))
+    })?;
     match how {
         None | Some("NotOlderThan" | "Exact") => {}
         Some(other) => {
@@ -163,7 +169,9 @@ fn continue_token(version: u64, key: &(String, String)) -> String {
 }
 
 fn read_token(text: &str) -> Result<(i64, (String, String))> {
-    let wrong = |why: &str| ApiError::bad_request(format!("continue key is not valid: {why}"));
+    let wrong = |why: &str| {
+        ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+    };
     let bytes =
         BASE64.decode(text.trim_end_matches('=')).map_err(|error| wrong(&error.to_string()))?;
     let token: Value = serde_json::from_slice(&bytes).map_err(|error| wrong(&error.to_string()))?;
@@ -231,6 +239,7 @@ fn snapshot(context: &Context, limited: bool) -> Result<(Snapshot, Option<(Strin
 pub fn handle(context: &Context, headers: &HeaderMap) -> Result<Answer> {
     let accepts = Accepts::of(headers, context, true)?;
     let selection = Selection::of(context)?;
+    context.info.query.number("timeoutSeconds")?;
     let limit = context.info.query.number("limit")?.unwrap_or(0);
     let limit = usize::try_from(limit).unwrap_or(0);
     let (snapshot, after) = snapshot(context, limit > 0)?;

@@ -35,8 +35,6 @@ use crate::{
 pub struct Context {
     /// The cluster.
     pub cluster: Arc<Cluster>,
-    /// What is served at this moment.
-    pub served: Arc<Served>,
     /// Who asks.
     pub caller: Caller,
     /// What for.
@@ -78,7 +76,7 @@ pub async fn handle(
     {
         return Err(ApiError::no_such_resource());
     }
-    let context = Context { cluster, served, caller, info, resource };
+    let context = Context { cluster, caller, info, resource };
     if !context.info.subresource.is_empty() {
         return subresources::handle(context, request).await;
     }
@@ -87,7 +85,7 @@ pub async fn handle(
 
 /// A group that is not there leads nowhere; one that is says that it has no such resource.
 fn unknown(served: &Served, info: &RequestInfo) -> ApiError {
-    if info.group.is_empty() || !served.of_version(&info.group, &info.version).is_empty() {
+    if info.group.is_empty() || served.groups().iter().any(|(group, _)| *group == info.group) {
         return ApiError::no_such_resource();
     }
     ApiError::no_such_path()
@@ -104,7 +102,7 @@ async fn plain(context: Context, request: Request<Incoming>) -> Result<Answer> {
     // A list with a field selector for one name still is a list.
     let collection = matches!(verb.as_str(), "list" | "watch" | "deletecollection")
         || context.info.name.is_empty();
-    let allowed = context.resource.verbs.iter().any(|one| *one == verb);
+    let allowed = context.resource.verbs.contains(&verb);
     if !allowed && (verb != "create" || collection) {
         return Err(ApiError::method_not_allowed());
     }

@@ -34,6 +34,9 @@ fn kind(context: &Context, content_type: &str) -> Result<Kind> {
         "application/merge-patch+json" => Ok(Kind::Merge),
         "application/strategic-merge-patch+json" if !custom => Ok(Kind::Strategic),
         "application/apply-patch+yaml" => Ok(Kind::Apply),
+        other if !other.contains("patch") => {
+            Err(ApiError::new(415, "UnsupportedMediaType", "415: Unsupported Media Type"))
+        }
         _ => {
             let strategic = if custom { "" } else { "application/strategic-merge-patch+json, " };
             Err(ApiError::unsupported_media_type(&format!(
@@ -152,10 +155,19 @@ async fn once(
         Kind::Merge => apply::merge::json_merge(&mut object, patch),
         Kind::Strategic | Kind::Apply => {
             apply::strategic::patch(&resource.schema, &mut object, patch)
-                .map_err(ApiError::bad_request)?;
+                .map_err(|why| ApiError::new(500, "", why))?;
         }
     }
-    let decoded = decode(resource, object, strictness)?;
+    let shown = object.to_string();
+    let decoded = decode(resource, object, strictness).map_err(|error| {
+        // A patched object that cannot be read is an invalid patch.
+        let Some((_, why)) = error.message.split_once("cannot be handled as a ") else {
+            return error;
+        };
+        let why = why.split_once(": ").map_or(why, |(_, why)| why);
+        let about = About { group: "", resource: "", name: "" };
+        ApiError::invalid(about, &[Cause::invalid("patch", &Value::from(shown), why)])
+    })?;
     let mut object = decoded.object;
     same_place(context, &object)?;
     defaults::apply(resource, &mut object);
@@ -191,16 +203,15 @@ async fn applied(
     writing: &Writing,
 ) -> Result<(Arc<Object>, Vec<String>, u16)> {
     let resource = &context.resource;
-    let wanted = resource.api_version();
     let version = patch["apiVersion"].as_str().unwrap_or_default();
-    if patch["kind"].as_str().unwrap_or_default().is_empty() {
-        return Err(ApiError::bad_request(format!("Object 'Kind' is missing in '{patch}'")));
-    }
-    if version != wanted {
+    let kind = patch["kind"].as_str().unwrap_or_default();
+    if kind != resource.kind || version != resource.api_version() {
+        let (group, version) = crate::resources::split_api_version(version);
         return Err(ApiError::bad_request(format!(
-            "Incorrect version specified in apply patch. Specified patch version: {version}, expected: {wanted}"
+            "invalid object type: {group}/{version}, Kind={kind}"
         )));
     }
+    typed(context, patch)?;
     if patch["metadata"]["managedFields"].as_array().is_some_and(|list| !list.is_empty()) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
@@ -251,6 +262,34 @@ async fn applied(
     let (object, mut warnings) = write_over(context, &current, merged, writing).await?;
     warnings.splice(0..0, decoded.warnings);
     Ok((object, warnings, 200))
+}
+
+/// What is applied is read by the schema alone, whatever field validation is asked for.
+fn typed(context: &Context, patch: &Value) -> Result<()> {
+    let resource = &context.resource;
+    let word = |field: &str| patch["metadata"][field].as_str().unwrap_or_default();
+    let failed = |why: String| {
+        ApiError::new(
+            500,
+            "",
+            format!(
+                "failed to create typed patch object ({}/{}; {}, Kind={}): {why}",
+                word("namespace"),
+                word("name"),
+                resource.api_version(),
+                resource.kind
+            ),
+        )
+    };
+    let mut copy = patch.clone();
+    let found = crate::schema::prune(&resource.schema, &mut copy, resource.is_custom());
+    match found.unknown.first() {
+        Some(field) => Err(failed(format!(".{field}: field not declared in schema"))),
+        None => match crate::schema::type_error(&resource.schema, patch) {
+            Some(why) if !resource.is_custom() => Err(failed(why)),
+            _ => Ok(()),
+        },
+    }
 }
 
 /// Says to the creation that the managers are settled.

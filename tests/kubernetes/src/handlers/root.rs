@@ -66,6 +66,10 @@ pub fn handle(
                 "id_token_signing_alg_values_supported": ["HS256"],
             }),
         )),
+        ["api", _] => Err(ApiError::no_such_resource()),
+        ["apis", group, _] if discovery::group(&served, group).is_some() => {
+            Err(ApiError::no_such_resource())
+        }
         _ => Err(ApiError::no_such_path()),
     }
 }

@@ -6,7 +6,7 @@ use hyper::{Request, body::Incoming};
 use serde_json::{Value, json};
 
 use crate::{
-    admission, apply, clock, convert, defaults,
+    admission, apply, convert, defaults,
     handlers::{
         Context, Read,
         body::{FieldValidation, decode, dry_run},
@@ -62,16 +62,9 @@ async fn put(
     let name = &context.info.name;
     let there = object["metadata"]["name"].as_str().unwrap_or_default();
     if there.is_empty() {
-        let about = context.resource.about_kind(name);
-        let cause = crate::status::Cause::required("metadata.name", "name must be provided");
-        if object["metadata"]["generateName"].is_null() && writing.subresource.is_empty() {
-            return Err(ApiError::bad_request(
-                "the name of the object () does not match the name on the URL (".to_owned()
-                    + name
-                    + ")",
-            ));
-        }
-        return Err(ApiError::invalid(about, &[cause]));
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )));
     }
     if there != name {
         return Err(ApiError::bad_request(format!(
@@ -122,6 +115,7 @@ pub async fn write_over(
         dry: writing.dry,
     };
     let mut warnings = admission::mutate(&request, &mut object).await?;
+    defaults::tidy(resource, &mut object);
     if writing.subresource.is_empty() {
         defaults::allocate(&context.cluster, resource, &mut object, Some(&before))?;
     }
@@ -312,9 +306,4 @@ fn same(before: &Value, after: &Value) -> bool {
         value
     };
     bare(before) == bare(after)
-}
-
-/// Now, for who needs it.
-pub fn stamp() -> String {
-    clock::stamp()
 }

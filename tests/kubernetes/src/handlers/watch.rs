@@ -12,7 +12,7 @@ use crate::{
     faults::WatchFault,
     handlers::{
         Accepts, Context, Form,
-        list::{Selection, not_from_the_future, version},
+        list::{Selection, version},
         negotiate::{partial, wire},
     },
     resources::{ResourceType, StorageKey},
@@ -69,7 +69,7 @@ enum Start {
 
 fn option_error(detail: &str) -> ApiError {
     let about = About { group: "meta.k8s.io", resource: "ListOptions", name: "" };
-    ApiError::invalid(about, &[Cause::forbidden("sendInitialEvents", detail)])
+    ApiError::invalid(about, &[Cause::forbidden("resourceVersionMatch", detail)])
 }
 
 /// Begins a watch.
@@ -103,7 +103,6 @@ pub fn handle(context: &Context, headers: &HeaderMap) -> Result<Answer> {
         0 => Start::There,
         wanted => Start::After(wanted),
     };
-    not_from_the_future(wanted, store.version())?;
     let key = context.resource.storage.clone();
     let (newest, ended) = store.follow(&key);
     let namespace = (context.resource.namespaced && !context.info.namespace.is_empty())

@@ -103,7 +103,12 @@ fn mismatch(schema: &Schema, value: &Value, owner: &str, path: &str) -> Option<S
             let owner = if schema.name().is_empty() { owner } else { schema.name() };
             fields.iter().find_map(|(name, field)| {
                 let inner = schema.field(name)?;
-                let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let below = match path {
+                    "" => name.clone(),
+                    // Entries of maps have no place of their own in what Go says.
+                    path if !schema.is_struct_field(name) => path.to_owned(),
+                    path => format!("{path}.{name}"),
+                };
                 mismatch(&inner, field, owner, &below)
             })
         }

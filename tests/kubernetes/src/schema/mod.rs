@@ -312,9 +312,4 @@ impl Schema {
             None => None,
         }
     }
-
-    /// The schema below a path of fields.
-    pub fn at(&self, path: &[&str]) -> Option<Self> {
-        path.iter().try_fold(self.clone(), |schema, field| schema.field(field))
-    }
 }

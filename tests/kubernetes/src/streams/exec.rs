@@ -272,8 +272,8 @@ async fn execute(
     };
     let (stdout, stderr, stdin) = (child.stdout.take(), child.stderr.take(), child.stdin.take());
     let output = &channels.output;
-    let out = pump(stdout, |bytes| Output::Stdout(bytes), output.clone());
-    let err = pump(stderr, |bytes| Output::Stderr(bytes), output.clone());
+    let out = pump(stdout, Output::Stdout, output.clone());
+    let err = pump(stderr, Output::Stderr, output.clone());
     let input = async {
         if let Some(mut stdin) = stdin {
             while let Some(bytes) = channels.stdin.recv().await {

@@ -109,7 +109,7 @@ fn endpoint(context: &Context, name: &str, port: Option<&str>) -> Result<(Value,
     let ports = service["spec"]["ports"].as_array().cloned().unwrap_or_default();
     let wanted = ports.iter().find(|one| match port {
         None => ports.len() == 1,
-        Some(port) => one["name"] == port || one["port"].to_string() == port,
+        Some(port) => one["name"] == port || one["port"].as_u64() == port.parse().ok(),
     });
     let wanted = wanted.ok_or_else(|| {
         none(format!("no service port {:?} found for service {name:?}", port.unwrap_or_default()))

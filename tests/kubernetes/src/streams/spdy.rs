@@ -299,7 +299,8 @@ async fn write<W: AsyncWrite + Unpin>(
                     body.put(&[0x78, 0x01][..]);
                 }
                 // No headers, as a stored block.
-                body.put(&[0, 4, 0, 0xfb, 0xff, 0, 0, 0, 0][..]);
+                // and an empty one, which lets readers give out what they have.
+                body.put(&[0, 4, 0, 0xfb, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff][..]);
                 frame(2, 0, &body)
             }
             Order::Data(u32::MAX, ping) => frame(6, 0, &ping),

@@ -177,7 +177,8 @@ pub fn tunnel(upgrade: OnUpgrade) -> DuplexStream {
             while let Some(Ok(message)) = source.next().await {
                 match message {
                     Message::Binary(bytes) => {
-                        if writer.write_all(&bytes).await.is_err() {
+                        let written = writer.write_all(&bytes).await;
+                        if written.is_err() {
                             break;
                         }
                     }

@@ -37,10 +37,10 @@ pub fn changed(resource: &ResourceType, before: &Value, object: &Value) -> Vec<C
                 ));
             }
         }
-        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
-            if before["roleRef"] != object["roleRef"] {
-                causes.push(Cause::invalid("roleRef", &object["roleRef"], "cannot change roleRef"));
-            }
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings")
+            if before["roleRef"] != object["roleRef"] =>
+        {
+            causes.push(Cause::invalid("roleRef", &object["roleRef"], "cannot change roleRef"));
         }
         ("storage.k8s.io", "storageclasses") => {
             for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
@@ -140,7 +140,7 @@ fn job(causes: &mut Vec<Cause>, before: &Value, object: &Value) {
         }
     };
     if template(old) != template(new) {
-        causes.push(Cause::invalid("spec.template", &new["template"], IMMUTABLE));
+        causes.push(Cause::invalid("spec.template.spec", &new["template"]["spec"], IMMUTABLE));
     }
     same(causes, before, object, &["spec", "completionMode"]);
     same(causes, before, object, &["spec", "podFailurePolicy"]);

@@ -350,7 +350,7 @@ fn config_map(object: &Value) -> Vec<Cause> {
         }
     }
     if size > 1024 * 1024 {
-        causes.push(Cause::too_long("", 1024 * 1024));
+        causes.push(Cause::too_long("[]", 1024 * 1024));
     }
     causes
 }

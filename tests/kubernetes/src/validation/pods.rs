@@ -270,7 +270,7 @@ fn mounts(container: &Value, spec: &Value, at: &str, causes: &mut Vec<Cause>) {
 fn resources(resources: &Value, at: &str, causes: &mut Vec<Cause>) {
     for list in ["limits", "requests"] {
         for (name, value) in resources[list].as_object().into_iter().flatten() {
-            let place = format!("{at}.{list}.{name}");
+            let place = format!("{at}.{list}[{name}]");
             let bare = !name.contains('/');
             let known = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage")
                 || name.starts_with("hugepages-");
