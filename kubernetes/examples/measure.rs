@@ -13,7 +13,9 @@ use std::{
 
 use async_trait::async_trait;
 use drover_kubernetes::{
-    client::{Access, Cluster, Credentials, Dial, Reach, Stream, kubeconfig::Kubeconfig},
+    client::{
+        Access, Cluster, Credentials, Dial, FailureKind, Reach, Stream, kubeconfig::Kubeconfig,
+    },
     index::{Field, Filter, Index, Options, Query, Scope},
 };
 use serde_json::{Value, json};
@@ -40,7 +42,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
     let index = Index::start(cluster, Options::default());
     let mut changes = index.changes();
-    let pods = index.open("pods").await?;
+    let pods = loop {
+        match index.open("pods").await {
+            Ok(pods) => break pods,
+            // The first list may take longer than a question waits.
+            Err(failure)
+                if failure.kind() == FailureKind::Away && began.elapsed().as_secs() < 300 => {}
+            Err(failure) => return Err(failure.into()),
+        }
+    };
     println!("pods known after {:?}", began.elapsed());
     while index.types().iter().any(|kept| !kept.state.synced && kept.state.error.is_none()) {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -145,35 +155,35 @@ impl Dial for MadeUp {
 }
 
 impl MadeUp {
-    fn serve(self, mut stream: DuplexStream) -> impl Future<Output = io::Result<()>> + Send {
-        async move {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(stream.read_u8().await?);
-            }
-            let head = String::from_utf8_lossy(&head).into_owned();
-            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n")
-                .await?;
-            if path.contains("watch=1") {
-                let mut version = self.pods;
-                loop {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    if path.starts_with("/api/v1/pods") {
-                        version += 1;
-                        let row = pod(version * 7 % self.pods, version);
-                        let event =
-                            json!({"type": "MODIFIED", "object": {"kind": "Table", "rows": [row]}});
-                        stream.write_all(format!("{event}\n").as_bytes()).await?;
-                    } else {
-                        // So that the end of the other side is seen.
-                        stream.write_all(b"\n").await?;
-                    }
+    async fn serve(self, mut stream: DuplexStream) -> io::Result<()> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await?);
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        stream
+            .write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n",
+            )
+            .await?;
+        if path.contains("watch=1") {
+            let mut version = self.pods;
+            loop {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                if path.starts_with("/api/v1/pods") {
+                    version += 1;
+                    let row = pod(version * 7 % self.pods, version);
+                    let event =
+                        json!({"type": "MODIFIED", "object": {"kind": "Table", "rows": [row]}});
+                    stream.write_all(format!("{event}\n").as_bytes()).await?;
+                } else {
+                    // So that the end of the other side is seen.
+                    stream.write_all(b"\n").await?;
                 }
             }
-            stream.write_all(self.answer(&path).to_string().as_bytes()).await
         }
+        stream.write_all(self.answer(&path).to_string().as_bytes()).await
     }
 
     fn answer(&self, path: &str) -> Value {
@@ -188,7 +198,7 @@ impl MadeUp {
             }
             "/apis" => json!({"kind": "APIGroupDiscoveryList", "items": []}),
             "/api/v1/pods" => {
-                let number = |name: &str| {
+                let number = |name: &str| -> usize {
                     path.split(['?', '&'])
                         .find_map(|part| part.strip_prefix(name)?.parse().ok())
                         .unwrap_or_default()

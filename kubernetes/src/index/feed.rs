@@ -147,7 +147,7 @@ impl Feeder {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             // Not all in the same moment.
-            _ = back.changed(), if failure.kind() == FailureKind::Away => {
+            _ = back.changed(), if failure.retry_after().is_none() => {
                 tokio::time::sleep(Duration::from_millis(300).mul_f64(rand::random())).await;
             }
         }
@@ -527,8 +527,9 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
             }
             Err(failure) => {
                 failed += 1;
+                let away = failure.kind() == FailureKind::Away;
                 disconnected(&shared, failure);
-                if failed == 2 {
+                if away && failed == 2 {
                     // Connections that look open are dead.
                     shared.cut.send_modify(|count| *count += 1);
                 }
@@ -536,7 +537,7 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
         }
         loop {
             let pause = if failed > 0 {
-                pause_after(failed.min(5))
+                pause_after(failed.min(4))
             } else {
                 let heard = shared.cluster.last_contact().map_or(QUIET, |heard| {
                     Duration::try_from(OffsetDateTime::now_utc() - heard).unwrap_or_default()

@@ -440,7 +440,12 @@ impl Rows {
     /// Removes a row.
     pub fn remove(&mut self, namespace: &str, name: &str) -> Option<Arc<Row>> {
         let id = *self.namespace_ids.get(namespace)?;
-        let slot = self.namespaces[id as usize].by_name.remove(name)?;
+        let by_name = &mut self.namespaces[id as usize].by_name;
+        let slot = by_name.remove(name)?;
+        if by_name.is_empty() {
+            // Namespaces come and go; their room goes with them.
+            *by_name = HashMap::new();
+        }
         let row = self.slots[slot as usize].row.clone()?;
         self.move_in_orders(slot, Some(&row), None);
         self.slots[slot as usize].row = None;

@@ -255,8 +255,7 @@ fn table_row(
 }
 
 fn read_object<'a>(raw: &'a RawValue, context: &mut Context<'_>) -> Result<(Meta<'a>, Reading)> {
-    facts::read(&context.resource.name, raw.get(), context.now, context.pool)
-        .map_err(|error| unreadable(&error))
+    facts::read(&context.resource.name, raw.get(), context.pool).map_err(|error| unreadable(&error))
 }
 
 /// Puts the moments that the object itself tells in place of those that were told as lengths of
@@ -331,7 +330,7 @@ fn make_row(
     let pool = &mut *context.pool;
     let owners: Vec<Owner> = meta.owner_references.iter().map(|owner| owner.pooled(pool)).collect();
     let row = Row {
-        name: pool.unique(&meta.name),
+        name: meta.name.as_ref().into(),
         namespace: pool.text(&meta.namespace),
         uid: meta.uid.as_ref().into(),
         created: meta.creation_timestamp.0,

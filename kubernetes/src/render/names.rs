@@ -12,6 +12,8 @@ pub const STACK: &str = "drover.io/stack";
 pub const ENVIRONMENT: &str = "drover.io/environment";
 /// The service's name in its stack, on workloads and their pods.
 pub const SERVICE: &str = "drover.io/service";
+/// Begins the labels of pods that name the other services whose containers are in them.
+const SIDEKICK: &str = "sidekick.drover.io/";
 /// The stack's revision that an object was last written by. An annotation.
 pub const REVISION: &str = "drover.io/revision";
 /// The digest of the template that a pod was made from. An annotation of pods.
@@ -72,6 +74,16 @@ pub fn host(service: &str) -> String {
     let simple = service.to_ascii_lowercase().replace(['_', '.'], "-");
     let simple = simple.trim_end_matches('-');
     if simple.is_empty() { label(&[service]) } else { simple.to_owned() }
+}
+
+/// The label that says that another service's containers are in a pod, too.
+pub(super) fn sidekick(service: &str) -> String {
+    format!("{SIDEKICK}{service}")
+}
+
+/// The service that such a label names.
+pub fn sidekick_of(label: &str) -> Option<&str> {
+    label.strip_prefix(SIDEKICK)
 }
 
 /// The Service whose subdomain has the stack's names. Not the stack's own name: a service of

@@ -64,6 +64,9 @@ pub(super) fn template(stack: &Stack<'_>, project: &Project, name: &str) -> Valu
     for volume in storage::shared_by_node(project, name) {
         labels.insert(storage::volume_label(volume), "true".into());
     }
+    for (member, _) in all.iter().skip(1) {
+        labels.insert(names::sidekick(member), "true".into());
+    }
     let mut metadata = json!({ "labels": labels });
     for (_, service) in &all {
         for (key, value) in service.labels.iter().filter(|(key, _)| names::is_key(key)) {

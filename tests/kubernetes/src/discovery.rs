@@ -31,8 +31,9 @@ fn is_aggregated(range: &str) -> bool {
         && has("as=APIGroupDiscoveryList")
 }
 
-/// Aggregated discovery of the core, or of all other groups.
-pub fn aggregated(served: &Served, core: bool, _accept: &str) -> Answer {
+/// Aggregated discovery of the core, or of all other groups;
+/// who has it already (`If-None-Match`) is told so.
+pub fn aggregated(served: &Served, core: bool, known: Option<&str>) -> Answer {
     let items: Vec<_> = served
         .groups()
         .into_iter()
@@ -52,11 +53,7 @@ pub fn aggregated(served: &Served, core: bool, _accept: &str) -> Answer {
                     })
                 })
                 .collect();
-            let metadata = if group.is_empty() {
-                json!({"creationTimestamp": null})
-            } else {
-                json!({"name": group, "creationTimestamp": null})
-            };
+            let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
             json!({"metadata": metadata, "versions": versions})
         })
         .collect();
@@ -66,12 +63,26 @@ pub fn aggregated(served: &Served, core: bool, _accept: &str) -> Answer {
         "metadata": {},
         "items": items,
     });
-    let mut answer = respond::bytes(200, AGGREGATED, list.to_string());
+    let text = list.to_string();
+    let digest = ring::digest::digest(&ring::digest::SHA512, text.as_bytes());
+    let mark: String = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    let mark = format!("\"{mark}\"");
+    let mut answer = if known == Some(mark.as_str()) {
+        respond::bytes(304, AGGREGATED, "")
+    } else {
+        respond::bytes(200, AGGREGATED, text)
+    };
+    if let Ok(mark) = hyper::header::HeaderValue::from_str(&mark) {
+        answer.headers_mut().insert(hyper::header::ETAG, mark);
+    }
     answer.headers_mut().insert("vary", hyper::header::HeaderValue::from_static("Accept"));
     answer
 }
 
-fn kind(group: &str, version: &str, kind: &str) -> Value {
+/// The kind that an address gives. Built-in resources leave out what their group says anyway.
+fn kind(resource: &ResourceType, group: &str, version: &str, kind: &str) -> Value {
+    let same = group == resource.group && version == resource.version;
+    let (group, version) = if same && !resource.is_custom() { ("", "") } else { (group, version) };
     json!({"group": group, "version": version, "kind": kind})
 }
 
@@ -79,7 +90,7 @@ fn aggregated_resource(resource: &ResourceType) -> Value {
     let scope = if resource.namespaced { "Namespaced" } else { "Cluster" };
     let mut value = json!({
         "resource": resource.plural,
-        "responseKind": kind(&resource.group, &resource.version, &resource.kind),
+        "responseKind": kind(resource, &resource.group, &resource.version, &resource.kind),
         "scope": scope,
         "singularResource": resource.singular,
         "verbs": resource.verbs,
@@ -96,7 +107,7 @@ fn aggregated_resource(resource: &ResourceType) -> Value {
         .map(|sub| {
             json!({
                 "subresource": sub.name,
-                "responseKind": kind(&sub.group, &sub.version, &sub.kind),
+                "responseKind": kind(resource, &sub.group, &sub.version, &sub.kind),
                 "verbs": sub.verbs,
             })
         })

@@ -1,4 +1,33 @@
-//! A strict stand-in for the Kubernetes API server.
+//! A strict stand-in for the Kubernetes API server, for tests and benchmarks where no cluster is
+//! at hand. It is written from Kubernetes' public API documentation, and where it does not know it
+//! refuses: a test that passes here is meant to pass against a real cluster.
+//!
+//! # What it imitates
+//! - Discovery (both forms), OpenAPI v2 and v3, health checks, versions.
+//! - All everyday built-in kinds with defaults, validation, immutable fields, generations,
+//!   finalizers, owner references and the three ways to delete; CustomResourceDefinitions.
+//! - Lists with pages, selectors and versions; watches with bookmarks, resumption and expiry;
+//!   tables with the columns of the real printers; metadata alone.
+//! - Create, update, the four kinds of patches, apply with managers and conflicts, dry runs, field
+//!   validation.
+//! - Client certificates, tokens, impersonation, RBAC with escalation checks, access reviews, an
+//!   audit log.
+//! - Pod Security, quotas, limit ranges, validating webhooks, namespaces that end.
+//! - Controllers, a scheduler and kubelets that run commands as real processes, with logs, exec,
+//!   attach, port-forward and proxy over WebSocket and SPDY.
+//! - Faults on demand ([`Faults`], and the methods of [`ApiServer`]).
+//!
+//! # What it does not
+//! - Protobuf and CBOR bodies, conversion webhooks, mutating webhooks, CEL rules, admission
+//!   policies, aggregated API servers other than the metrics that it makes up.
+//! - Networks between pods, real images, terminals whose size changes.
+//! - Priority and fairness; what comes too fast is not held back unless a test says so.
+//!
+//! # How it is put together
+//! `server` takes a request through authentication, impersonation and RBAC to `handlers`; these
+//! ask `admission` and `validation`, and write to `store`, from whose changes watches are fed.
+//! `controllers` look at the store like anybody else. `resources` is the table of kinds, `schema`
+//! what they look like, `table` how they are printed.
 
 mod admission;
 mod apply;
@@ -16,6 +45,7 @@ mod discovery;
 mod disruption;
 mod faults;
 mod handlers;
+mod load;
 mod metrics;
 mod names;
 mod openapi;
@@ -41,6 +71,7 @@ pub use crate::{
     authn::User,
     cluster::Options,
     faults::{Faults, WatchFault},
+    load::Load,
 };
 use crate::{certificates::Authority, cluster::Cluster, server::Tls};
 
@@ -49,6 +80,7 @@ use crate::{certificates::Authority, cluster::Cluster, server::Tls};
 pub struct Builder {
     options: Options,
     port: u16,
+    load: Option<Load>,
 }
 
 impl Builder {
@@ -94,6 +126,14 @@ impl Builder {
         self
     }
 
+    /// Filled with that much, which changes at a rate. Controllers do not run then: what is there
+    /// is made up.
+    pub fn load(mut self, load: Load) -> Self {
+        self.load = Some(load);
+        self.options.controllers = false;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -122,6 +162,10 @@ impl Builder {
         let tls = Arc::new(Tls::new(config));
         let mut tasks =
             vec![tokio::spawn(server::accept(Arc::clone(&cluster), listener, Arc::clone(&tls)))];
+        if let Some(load) = self.load {
+            load::fill(&cluster, &load);
+            tasks.push(tokio::spawn(load::churn(Arc::clone(&cluster), load)));
+        }
         if cluster.options.controllers {
             tasks.extend(controllers::start(&cluster));
         }
@@ -294,6 +338,11 @@ impl ApiServer {
         self.cluster.faults.set_away(true);
         tokio::time::sleep(time).await;
         self.cluster.faults.set_away(false);
+    }
+
+    /// Writes that many events a second into a namespace, for a while.
+    pub async fn events(&self, namespace: &str, per_second: u32, time: Duration) {
+        load::events(Arc::clone(&self.cluster), namespace.to_owned(), per_second, time).await;
     }
 
     /// Forgets old changes, so that watches from older versions are expired.

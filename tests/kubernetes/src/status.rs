@@ -186,11 +186,22 @@ impl ApiError {
         self
     }
 
-    /// An address that no API has.
-    pub fn no_such_path() -> Self {
-        let mut error = Self::new(404, "NotFound", "404 page not found");
+    /// An answer of a part that knows no `Status`.
+    pub fn text(code: u16, message: impl Into<String>) -> Self {
+        let mut error = Self::new(code, "", message);
         error.plain = true;
         error
+    }
+
+    /// An address that no API has.
+    pub fn no_such_path() -> Self {
+        Self::text(404, "404 page not found\n")
+    }
+
+    /// A resource that a group and version do not have.
+    pub fn no_such_resource() -> Self {
+        let message = "the server could not find the requested resource";
+        Self::new(404, "NotFound", message).with_details(json!({}))
     }
 
     /// An object that is not there.
@@ -339,7 +350,7 @@ impl ApiError {
     pub fn answer(&self) -> Answer {
         let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let (kind, text) = if self.plain {
-            ("text/plain; charset=utf-8", "404 page not found\n".to_owned())
+            ("text/plain; charset=utf-8", self.message.clone())
         } else {
             ("application/json", self.status().to_string())
         };

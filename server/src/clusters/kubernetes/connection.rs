@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{
     access::{self, Version},
-    keep,
+    engine, keep,
     live::{Live, Status},
     metrics,
     seen::Seen,
@@ -138,6 +138,7 @@ async fn work(app: App, live: Arc<Live>) {
         watch(&app, &live),
         keep::run(&app, &live),
         telling::run(&app, &live),
+        engine::follow(&app, &live),
         metrics::run(&live)
     );
 }

@@ -2,11 +2,15 @@
 //! (`view`), take one step for each object, and look again when something has changed. What they
 //! make goes through the same admission as what people make.
 
+mod autoscaling;
 mod garbage;
 mod jobs;
+mod kubelet;
+mod network;
 pub mod schedule;
 pub mod scheduler;
 mod view;
+mod volumes;
 mod workloads;
 
 use std::{sync::Arc, time::Duration};
@@ -41,6 +45,7 @@ pub fn start(cluster: &Arc<Cluster>) -> Vec<JoinHandle<()>> {
 
 async fn run(work: Work) {
     let mut view = View::default();
+    let mut kubelet = kubelet::Kubelet::new(Arc::clone(&work.cluster));
     let mut changed = work.cluster.store.follow_all();
     loop {
         changed.mark_unchanged();
@@ -49,9 +54,14 @@ async fn run(work: Work) {
         aggregate_roles(&work.cluster);
         workloads::reconcile(&work, &view).await;
         jobs::reconcile(&work, &view).await;
+        volumes::reconcile(&work, &view);
         scheduler::reconcile(&work, &view);
+        kubelet.reconcile(&work, &view).await;
+        network::reconcile(&work, &view).await;
+        autoscaling::reconcile(&work, &view);
         tokio::select! {
             _ = changed.changed() => tokio::time::sleep(Duration::from_millis(20)).await,
+            () = kubelet.woken() => {}
             () = tokio::time::sleep(Duration::from_millis(500)) => {}
         }
     }
@@ -270,29 +280,26 @@ pub fn bind(cluster: &Cluster, namespace: &str, name: &str, node: &str) {
 
 /// Writes a condition into a status; the time changes only with the state.
 pub fn set_condition(object: &mut Value, kind: &str, state: &str, reason: &str, message: &str) {
-    let mut condition = json!({
-        "type": kind,
-        "status": state,
-        "lastTransitionTime": crate::clock::stamp(),
-    });
-    if !reason.is_empty() {
-        condition["reason"] = json!(reason);
-    }
-    if !message.is_empty() {
-        condition["message"] = json!(message);
-    }
     if !object["status"]["conditions"].is_array() {
         object["status"]["conditions"] = json!([]);
     }
     let Some(all) = object["status"]["conditions"].as_array_mut() else { return };
-    match all.iter_mut().find(|one| one["type"] == kind) {
-        Some(there) => {
-            if there["status"] == condition["status"] {
-                condition["lastTransitionTime"] = there["lastTransitionTime"].clone();
-            }
-            *there = condition;
+    let at = all.iter().position(|one| one["type"] == kind).unwrap_or_else(|| {
+        all.push(json!({"type": kind}));
+        all.len() - 1
+    });
+    let condition = &mut all[at];
+    if condition["status"] != state {
+        condition["status"] = json!(state);
+        condition["lastTransitionTime"] = json!(clock::stamp());
+    }
+    let Some(fields) = condition.as_object_mut() else { return };
+    for (field, text) in [("reason", reason), ("message", message)] {
+        if text.is_empty() {
+            fields.remove(field);
+        } else {
+            fields.insert(field.to_owned(), json!(text));
         }
-        None => all.push(condition),
     }
 }
 

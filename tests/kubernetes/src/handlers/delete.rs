@@ -167,7 +167,7 @@ pub async fn delete_object(
         if options.dry {
             return Ok((current, true));
         }
-        let step = step(resource, &current, options);
+        let step = step(&context.cluster, resource, &current, options);
         let done = match step {
             Step::Remove => store.remove(&resource.storage, &current).map(|object| (object, true)),
             Step::Nothing => return Ok((current, false)),
@@ -213,7 +213,12 @@ enum Step {
     Nothing,
 }
 
-fn step(resource: &ResourceType, current: &Object, options: &DeleteOptions) -> Step {
+fn step(
+    cluster: &Cluster,
+    resource: &ResourceType,
+    current: &Object,
+    options: &DeleteOptions,
+) -> Step {
     let mut value = current.value();
     let orphans = resource.plural == "jobs" || resource.plural == "replicationcontrollers";
     let propagation = match options.propagation.as_deref() {
@@ -232,7 +237,8 @@ fn step(resource: &ResourceType, current: &Object, options: &DeleteOptions) -> S
         finalizers.retain(|one| one != "foregroundDeletion" && one != "orphan");
         finalizers.extend(wanted.map(Value::from));
     }
-    let grace = grace(resource, &value, options);
+    // Without kubelets nobody would ever say that a pod has ended.
+    let grace = if cluster.options.controllers { grace(resource, &value, options) } else { 0 };
     let namespace = resource.plural == "namespaces" && !resource.is_custom();
     let held =
         namespace && value["spec"]["finalizers"].as_array().is_some_and(|all| !all.is_empty());

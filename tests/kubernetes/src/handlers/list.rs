@@ -325,9 +325,7 @@ fn answer_list(
         Form::Table(include) => {
             let maker = table::Maker::new(&resource, include, version);
             let head = maker.head(&metadata);
-            Ok(chunks(head, "]}", objects, move |object| {
-                Bytes::from(maker.row(object).to_string())
-            }))
+            Ok(chunks(head, "]}", objects, move |object| maker.row(object)))
         }
     }
 }

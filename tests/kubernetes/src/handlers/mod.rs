@@ -17,9 +17,9 @@ use std::sync::Arc;
 use hyper::{Method, Request, body::Incoming};
 
 pub use body::Read;
-pub use create::create_object;
+pub use create::{create_object, suffix};
 pub use delete::{DeleteOptions, delete_object, finish};
-pub use negotiate::{Accepts, Form, answer_object};
+pub use negotiate::{Accepts, Form, answer_object, wire};
 pub use update::{Writing, write_over};
 
 use crate::{
@@ -69,20 +69,28 @@ pub async fn handle(
     let resource = served
         .find(&info.group, &info.version, &info.resource)
         .cloned()
-        .ok_or_else(ApiError::no_such_path)?;
+        .ok_or_else(|| unknown(&served, &info))?;
     if !resource.namespaced && !info.namespace.is_empty() && info.resource != "namespaces"
         || resource.namespaced
             && info.namespace.is_empty()
             && !info.name.is_empty()
             && info.names_object()
     {
-        return Err(ApiError::no_such_path());
+        return Err(ApiError::no_such_resource());
     }
     let context = Context { cluster, served, caller, info, resource };
     if !context.info.subresource.is_empty() {
         return subresources::handle(context, request).await;
     }
     plain(context, request).await
+}
+
+/// A group that is not there leads nowhere; one that is says that it has no such resource.
+fn unknown(served: &Served, info: &RequestInfo) -> ApiError {
+    if info.group.is_empty() || !served.of_version(&info.group, &info.version).is_empty() {
+        return ApiError::no_such_resource();
+    }
+    ApiError::no_such_path()
 }
 
 async fn plain(context: Context, request: Request<Incoming>) -> Result<Answer> {

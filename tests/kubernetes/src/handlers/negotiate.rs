@@ -54,7 +54,7 @@ impl Accepts {
             Some("Object") => table::Include::Object,
             Some(other) => {
                 return Err(ApiError::bad_request(format!(
-                    "invalid includeObject value: {other}: must be one of None, Metadata, Object"
+                    "Unable to convert to Table as requested: includeObject: Invalid value: \"{other}\": must be 'Metadata', 'Object', 'None', or empty"
                 )));
             }
         };
@@ -147,7 +147,7 @@ pub fn answer_object(
         Form::Table(include) => {
             let maker = table::Maker::new(&context.resource, include, accepts.meta_version);
             let metadata = json!({"resourceVersion": object.version.to_string()});
-            respond::json(status, &maker.table(&metadata, &[object], true))
+            respond::bytes(status, "application/json", maker.table(&metadata, &[object], true))
         }
     };
     warn(&mut answer, warnings);

@@ -40,7 +40,6 @@ pub async fn handle(context: Context, request: Request<Incoming>) -> Result<Answ
     if !review["metadata"].is_object() {
         review["metadata"] = json!({});
     }
-    review["metadata"]["creationTimestamp"] = Value::Null;
     Ok(respond::json(201, &review))
 }
 
@@ -71,7 +70,8 @@ fn access(context: &Context, user: &User, review: &Value) -> Result<Value> {
             &Value::Null,
             "exactly one of nonResourceAttributes or resourceAttributes must be specified",
         );
-        return Err(ApiError::invalid(context.resource.about_kind(""), &[cause]));
+        let about = crate::status::About { group: "authorization.k8s.io", resource: "", name: "" };
+        return Err(ApiError::invalid(about, &[cause]));
     }
     let of = if resource.is_object() { resource } else { other };
     let word = |key: &str| of[key].as_str().unwrap_or_default();
@@ -135,6 +135,6 @@ fn token(context: &Context, review: &Value) -> Value {
             "user": user.info(),
             "audiences": [crate::authn::ISSUER],
         }),
-        None => json!({"user": {}, "error": "[invalid bearer token, token lookup failed]"}),
+        None => json!({"user": {}, "error": "invalid bearer token"}),
     }
 }

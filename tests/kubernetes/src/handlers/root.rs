@@ -1,6 +1,10 @@
 //! Addresses that are no resources: versions, health, discovery, OpenAPI.
 
-use hyper::{Method, Request, body::Incoming, header::ACCEPT};
+use hyper::{
+    Method, Request,
+    body::Incoming,
+    header::{ACCEPT, IF_NONE_MATCH},
+};
 use serde_json::json;
 
 use crate::{
@@ -36,7 +40,8 @@ pub fn handle(
         ["version"] => Ok(respond::json(200, &version(cluster))),
         [check @ ("healthz" | "livez" | "readyz"), rest @ ..] => health(check, rest, info),
         ["api"] | ["apis"] if discovery::wants_aggregated(&accept) => {
-            Ok(discovery::aggregated(&served, parts[0] == "api", &accept))
+            let known = request.headers().get(IF_NONE_MATCH).and_then(|mark| mark.to_str().ok());
+            Ok(discovery::aggregated(&served, parts[0] == "api", known))
         }
         ["api"] => Ok(respond::json(200, &discovery::core_versions())),
         ["apis"] => Ok(respond::json(200, &discovery::group_list(&served))),
@@ -48,7 +53,7 @@ pub fn handle(
             Ok(respond::json(200, &discovery::resource_list(&served, group, version)))
         }
         ["openapi", "v2"] => openapi::v2(cluster, &served, &accept),
-        ["openapi", "v3"] => Ok(respond::json(200, &openapi::index(&served))),
+        ["openapi", "v3"] => Ok(respond::text(200, openapi::index(&served).to_string())),
         ["openapi", "v3", rest @ ..] => openapi::document(&served, rest, &accept),
         ["metrics"] => Ok(respond::text(200, metrics(cluster))),
         [".well-known", "openid-configuration"] => Ok(respond::json(

@@ -29,9 +29,9 @@ pub async fn handle(context: Context, request: Request<Incoming>) -> Result<Answ
         .resource
         .subresource(&context.info.subresource)
         .cloned()
-        .ok_or_else(ApiError::no_such_path)?;
+        .ok_or_else(ApiError::no_such_resource)?;
     if context.info.name.is_empty() {
-        return Err(ApiError::no_such_path());
+        return Err(ApiError::no_such_resource());
     }
     let streaming = matches!(sub.name.as_str(), "exec" | "attach" | "portforward" | "proxy");
     if !streaming && !sub.verbs.contains(&context.info.verb) {

@@ -339,7 +339,7 @@ impl Watch {
                 let metadata = json!({"resourceVersion": object.version.to_string()});
                 let table = maker.table(&metadata, &[object], self.first_row);
                 self.first_row = false;
-                line(kind, table.to_string().as_bytes())
+                line(kind, &table)
             }
         }
     }

@@ -54,11 +54,11 @@ pub fn document(served: &Served, path: &[&str], accept: &str) -> Result<Answer> 
     let (group, version) = match path {
         ["api", version] => ("", *version),
         ["apis", group, version] => (*group, *version),
-        _ => return Err(ApiError::no_such_path()),
+        _ => return Err(ApiError::text(404, "")),
     };
     let resources = served.of_version(group, version);
     if resources.is_empty() {
-        return Err(ApiError::no_such_path());
+        return Err(ApiError::text(404, ""));
     }
     if !accept.is_empty() && !accept.contains("json") && !accept.contains("*/*") {
         return Err(ApiError::not_acceptable("application/json"));

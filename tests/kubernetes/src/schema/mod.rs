@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-pub use check::{Prune, prune, type_error};
+pub use check::{prune, type_error};
 
 /// All named schemas: as OpenAPI has them, and compiled.
 #[derive(Debug, Default)]

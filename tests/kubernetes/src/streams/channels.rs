@@ -33,7 +33,7 @@ pub fn status(code: Option<i32>) -> Value {
             json!({
                 "metadata": {},
                 "status": "Failure",
-                "message": format!("command terminated with non-zero exit code: exit status {code}"),
+                "message": format!("command terminated with non-zero exit code: command terminated with exit code {code}"),
                 "reason": "NonZeroExitCode",
                 "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]},
             })
@@ -46,7 +46,7 @@ pub fn failure(message: &str) -> Value {
     json!({
         "metadata": {},
         "status": "Failure",
-        "message": message,
+        "message": format!("Internal error occurred: {message}"),
         "reason": "InternalError",
         "details": {"causes": [{"message": message}]},
         "code": 500,

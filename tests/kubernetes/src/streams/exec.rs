@@ -90,7 +90,7 @@ pub async fn handle(context: Context, mut request: Request<Incoming>) -> Result<
         Wanted::WebSocket(wanted) => {
             let chosen = upgrade::choose(&wanted, WEBSOCKET);
             if chosen.is_none() && !wanted.is_empty() {
-                return Err(upgrade::unknown(&wanted, WEBSOCKET));
+                return Err(upgrade::unknown());
             }
             let protocol = chosen.unwrap_or("channel.k8s.io");
             not_running(&options, running)?;
@@ -114,7 +114,7 @@ pub async fn handle(context: Context, mut request: Request<Incoming>) -> Result<
             } else {
                 upgrade::choose(&wanted, SPDY)
             };
-            let protocol = protocol.ok_or_else(|| upgrade::unknown(&wanted, SPDY))?;
+            let protocol = protocol.ok_or_else(upgrade::unknown)?;
             not_running(&options, running)?;
             let expected = 1
                 + usize::from(options.stdin)
@@ -138,10 +138,7 @@ fn not_running(options: &Options, running: bool) -> Result<()> {
     if running {
         return Ok(());
     }
-    let message =
-        format!("unable to upgrade connection: container not found (\"{}\")", options.container);
-    Err(ApiError::new(500, "InternalError", format!("Internal error occurred: {message}"))
-        .with_details(serde_json::json!({"causes": [{"message": message}]})))
+    Err(ApiError::text(500, format!("container not found (\"{}\")", options.container)))
 }
 
 /// Carries a command's stream over SPDY: each of its parts is a stream of its own.
@@ -261,7 +258,7 @@ async fn execute(
     let program = options.command.first().map(String::as_str).unwrap_or_default();
     if !process::is_there(&root, program) {
         return channels::failure(&format!(
-            "Internal error occurred: error executing command in container: failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: unable to start container process: exec: \"{program}\": executable file not found in $PATH"
+            "Internal error occurred: error executing command in container: failed to exec in container: failed to start exec \"{uid}\": OCI runtime exec failed: exec failed: unable to start container process: exec: \"{program}\": executable file not found in $PATH: unknown"
         ));
     }
     let environment = environment(pod, &options.container, host);

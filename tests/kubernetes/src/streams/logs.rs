@@ -98,7 +98,7 @@ pub fn handle(context: &Context, _request: &Request<Incoming>) -> Result<Answer>
     let container = super::container(&pod, context.info.query.get("container"))?;
     if pod["spec"]["nodeName"].as_str().unwrap_or_default().is_empty() {
         // A pod that is nowhere has written nothing.
-        return Ok(respond::text(200, ""));
+        return Ok(respond::bytes(204, "text/plain", ""));
     }
     let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
     let log = context.cluster.containers.log(uid, &container, options.previous);

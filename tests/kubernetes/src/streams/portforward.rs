@@ -35,8 +35,7 @@ pub async fn handle(context: Context, mut request: Request<Incoming>) -> Result<
     match upgrade::wanted(request.headers()) {
         Wanted::WebSocket(wanted) => {
             let known = [TUNNEL, CHANNELS];
-            let chosen = upgrade::choose(&wanted, &known)
-                .ok_or_else(|| upgrade::unknown(&wanted, &known))?;
+            let chosen = upgrade::choose(&wanted, &known).ok_or_else(upgrade::unknown)?;
             let ports: Vec<u16> = context
                 .info
                 .query
@@ -57,8 +56,7 @@ pub async fn handle(context: Context, mut request: Request<Incoming>) -> Result<
         }
         Wanted::Spdy(wanted) => {
             let known = ["portforward.k8s.io"];
-            let chosen = upgrade::choose(&wanted, &known)
-                .ok_or_else(|| upgrade::unknown(&wanted, &known))?;
+            let chosen = upgrade::choose(&wanted, &known).ok_or_else(upgrade::unknown)?;
             let (answer, upgrade) = upgrade::spdy(&mut request, chosen);
             tokio::spawn(async move {
                 let wait = std::time::Duration::from_secs(10);

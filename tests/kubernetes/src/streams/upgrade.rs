@@ -105,11 +105,6 @@ pub fn base64(bytes: &[u8]) -> String {
 }
 
 /// The refusal of protocols that are not known.
-pub fn unknown(wanted: &[String], known: &[&str]) -> ApiError {
-    ApiError::forbidden(
-        crate::status::About { group: "", resource: "", name: "" },
-        &format!(
-            "unable to upgrade: unable to negotiate protocol: client supports {wanted:?}, server accepts {known:?}"
-        ),
-    )
+pub fn unknown() -> ApiError {
+    ApiError::text(403, "")
 }

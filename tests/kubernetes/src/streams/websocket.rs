@@ -12,7 +12,10 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Message, protocol::Role},
+    tungstenite::{
+        Message,
+        protocol::{CloseFrame, Role, frame::coding::CloseCode},
+    },
 };
 
 use super::channels::{Channels, Output};
@@ -81,6 +84,10 @@ pub fn command(upgrade: OnUpgrade, coding: Coding, first: u8) -> Channels {
     Channels { stdin, output }
 }
 
+fn normal() -> CloseFrame {
+    CloseFrame { code: CloseCode::Normal, reason: "".into() }
+}
+
 async fn carry(
     socket: Socket,
     coding: Coding,
@@ -136,7 +143,7 @@ async fn carry(
     }
     // Bounded: a peer that does not answer the close is left.
     let _ = tokio::time::timeout(Duration::from_secs(2), async {
-        if sink.send(Message::Close(None)).await.is_ok() {
+        if sink.send(Message::Close(Some(normal()))).await.is_ok() {
             while let Some(Ok(message)) = source.next().await {
                 if message.is_close() {
                     break;

@@ -236,13 +236,13 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: OffsetDateTime) -> 
         ("", "namespaces") => json!([name, word(&status["phase"]), created]),
         ("", "configmaps") => {
             let size = |key: &str| object[key].as_object().map_or(0, serde_json::Map::len);
-            json!([name, (size("data") + size("binaryData")).to_string(), created])
+            json!([name, size("data") + size("binaryData"), created])
         }
         ("", "secrets") => {
             let size = object["data"].as_object().map_or(0, serde_json::Map::len);
             json!([name, word(&object["type"]), size, created])
         }
-        ("", "serviceaccounts") => json!([name, list(&object["secrets"]).len(), created]),
+        ("", "serviceaccounts") => json!([name, created]),
         ("", "persistentvolumes") => {
             let claim = &spec["claimRef"];
             let claim = match claim["name"].as_str() {
@@ -729,6 +729,10 @@ fn node(object: &Value, name: Value, created: Value) -> Value {
         "" => "<unknown>".to_owned(),
         text => text.to_owned(),
     };
+    let kernel = match word(&info["architecture"]) {
+        "" => known("kernelVersion"),
+        architecture => format!("{} ({architecture})", known("kernelVersion")),
+    };
     json!([
         name,
         state,
@@ -738,7 +742,7 @@ fn node(object: &Value, name: Value, created: Value) -> Value {
         address("InternalIP"),
         address("ExternalIP"),
         known("osImage"),
-        known("kernelVersion"),
+        kernel,
         known("containerRuntimeVersion")
     ])
 }

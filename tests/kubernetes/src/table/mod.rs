@@ -4,11 +4,12 @@
 mod cells;
 pub mod jsonpath;
 
+use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    clock, convert,
+    clock,
     resources::{Origin, ResourceType},
     store::Object,
 };
@@ -63,8 +64,8 @@ fn columns(group: &str, plural: &str) -> Vec<Column> {
         ("apps", "deployments") => vec![
             NAME,
             text("Ready"),
-            number("Up-to-date"),
-            number("Available"),
+            text("Up-to-date"),
+            text("Available"),
             AGE,
             CONTAINERS,
             IMAGES,
@@ -153,8 +154,8 @@ fn columns(group: &str, plural: &str) -> Vec<Column> {
         ],
         ("", "namespaces") => vec![NAME, text("Status"), AGE],
         ("", "configmaps") => vec![NAME, text("Data"), AGE],
-        ("", "secrets") => vec![NAME, text("Type"), number("Data"), AGE],
-        ("", "serviceaccounts") => vec![NAME, number("Secrets"), AGE],
+        ("", "secrets") => vec![NAME, text("Type"), text("Data"), AGE],
+        ("", "serviceaccounts") => vec![NAME, AGE],
         ("", "persistentvolumes") => vec![
             NAME,
             text("Capacity"),
@@ -270,13 +271,10 @@ struct Custom {
 pub struct Maker {
     group: String,
     plural: String,
-    api_version: String,
-    kind: String,
     definitions: Value,
     custom: Option<Vec<Custom>>,
     include: Include,
     version: &'static str,
-    now: Option<OffsetDateTime>,
     resource: ResourceType,
 }
 
@@ -290,64 +288,63 @@ impl Maker {
         Self {
             group: resource.storage.0.clone(),
             plural: resource.storage.1.clone(),
-            api_version: resource.api_version(),
-            kind: resource.kind.clone(),
             definitions,
             custom,
             include,
             version,
-            now: None,
             resource: resource.clone(),
         }
     }
 
     /// A whole table.
-    pub fn table(&self, metadata: &Value, objects: &[&Object], columns: bool) -> Value {
-        let rows: Vec<_> = objects.iter().map(|object| self.row(object)).collect();
-        json!({
-            "kind": "Table",
-            "apiVersion": format!("meta.k8s.io/{}", self.version),
-            "metadata": metadata,
-            "columnDefinitions": if columns { self.definitions.clone() } else { Value::Null },
-            "rows": rows,
-        })
+    pub fn table(&self, metadata: &Value, objects: &[&Object], columns: bool) -> Bytes {
+        let mut out = BytesMut::from(self.start(metadata, columns).as_bytes());
+        for (index, object) in objects.iter().enumerate() {
+            if index > 0 {
+                out.put_u8(b',');
+            }
+            out.put(self.row(object));
+        }
+        out.put(&b"]}"[..]);
+        out.freeze()
     }
 
     /// A table's beginning, up to its rows.
     pub fn head(&self, metadata: &Value) -> String {
+        self.start(metadata, true)
+    }
+
+    fn start(&self, metadata: &Value, columns: bool) -> String {
+        let columns = if columns { self.definitions.to_string() } else { "null".to_owned() };
         format!(
-            "{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/{}\",\"metadata\":{metadata},\"columnDefinitions\":{},\"rows\":[",
-            self.version, self.definitions
+            "{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/{}\",\"metadata\":{metadata},\"columnDefinitions\":{columns},\"rows\":[",
+            self.version
         )
     }
 
-    /// One row.
-    pub fn row(&self, object: &Object) -> Value {
-        let mut value = object.value();
-        let now = self.now.unwrap_or_else(clock::now);
+    /// One row. Whole objects go out as the bytes that are kept.
+    pub fn row(&self, object: &Object) -> Bytes {
+        let value = object.value();
+        let now = clock::now();
         let cells = match &self.custom {
             Some(columns) => custom_cells(columns, &value, now),
             None => cells::cells(&self.group, &self.plural, &value, now),
         };
-        let mut row = json!({"cells": cells});
+        let mut out = BytesMut::with_capacity(object.bytes.len() + 512);
+        out.put(format!("{{\"cells\":{cells},\"object\":").as_bytes());
         match self.include {
-            Include::None => row["object"] = Value::Null,
-            Include::Metadata => {
-                row["object"] = json!({
-                    "kind": "PartialObjectMetadata",
-                    "apiVersion": format!("meta.k8s.io/{}", self.version),
-                    "metadata": value["metadata"].take(),
-                });
-            }
-            Include::Object => {
-                let bytes = convert::to_version(&self.resource, object);
-                let mut whole: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-                whole["apiVersion"] = json!(self.api_version);
-                whole["kind"] = json!(self.kind);
-                row["object"] = whole;
-            }
+            Include::None => out.put(&b"null"[..]),
+            Include::Metadata => out.put(
+                format!(
+                    "{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/{}\",\"metadata\":{}}}",
+                    self.version, value["metadata"]
+                )
+                .as_bytes(),
+            ),
+            Include::Object => out.put(crate::handlers::wire(&self.resource, object, true)),
         }
-        row
+        out.put_u8(b'}');
+        out.freeze()
     }
 }
 

@@ -7,29 +7,30 @@
 //! | [`api`] | the calls of the cluster's API that this needs |
 //! | [`plan`] | the next steps, from what is wanted and what is there. Pure |
 //! | [`worker`] | looks, plans, takes the steps |
+//! | [`observing`] | how services are, from the live index |
 //! | [`store`] | the table `kubernetes_stacks` |
 //!
 //! How a project becomes objects, and how a workload stands, is in the crate
 //! (`drover_kubernetes::{render, standing}`).
 
 mod api;
+mod observing;
 mod place;
 mod plan;
 mod store;
 mod worker;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::sync::Arc;
 
 use drover_api::ClusterKind;
 use drover_compose::{Diagnostic, Project, Takeover};
-use drover_kubernetes::{discovery::Discovery, render};
+use drover_kubernetes::render;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+pub(super) use observing::follow;
+
+use self::observing::Counts;
 use crate::{
     app::App,
     clusters::{
@@ -42,36 +43,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Stacks {
     wakers: Wakers,
-    /// How the services of each stack were when last looked at.
-    seen: Mutex<HashMap<Uuid, Arc<Observed>>>,
-    /// What each cluster has, and when it was asked.
-    discovered: Mutex<HashMap<Uuid, (Instant, Arc<Discovery>)>>,
-}
-
-impl Stacks {
-    fn observed(&self, stack: Uuid) -> Option<Arc<Observed>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&stack).cloned()
-    }
-
-    /// True when that is news.
-    fn note(&self, stack: Uuid, observed: Observed) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = seen.insert(stack, Arc::new(observed.clone()));
-        before.is_none_or(|before| *before != observed)
-    }
-
-    fn discovered(&self, cluster: Uuid) -> Option<(Instant, Arc<Discovery>)> {
-        self.discovered.lock().unwrap_or_else(PoisonError::into_inner).get(&cluster).cloned()
-    }
-
-    fn set_discovered(&self, cluster: Uuid, at: Instant, found: Arc<Discovery>) {
-        let mut all = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(cluster, (at, found));
-    }
-
-    fn forget(&self, stack: Uuid) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&stack);
-    }
+    counts: Counts,
 }
 
 /// A cluster as an orchestrator of stacks.
@@ -82,9 +54,10 @@ impl Orchestrator for Engine<'_> {
         self.0.kubernetes.stacks.wakers.wake(stack);
     }
 
-    fn observe(&self, _: Uuid, stack: Uuid) -> Observed {
-        let seen = self.0.kubernetes.stacks.observed(stack);
-        seen.map(|seen| Observed::clone(&seen)).unwrap_or_default()
+    fn observe(&self, environment: Uuid, stack: Uuid) -> Observed {
+        let kubernetes = &self.0.kubernetes;
+        let found = kubernetes.of_environment(environment);
+        found.map(|(live, _)| kubernetes.stacks.counts.of(&live, stack)).unwrap_or_default()
     }
 
     fn check(&self, project: &Project) -> Vec<Diagnostic> {

@@ -74,11 +74,7 @@ impl Worker {
             Ok(left) => left,
             Err(failed) => vec![format!("In the cluster: {}", failed.error.message)],
         };
-        let next = work::go_on_removing(&self.app, row, &left).await?;
-        if matches!(next, Next::End) {
-            self.app.kubernetes.stacks.forget(row.id);
-        }
-        Ok(next)
+        work::go_on_removing(&self.app, row, &left).await
     }
 
     /// Deletes all that the stack has applied, and where asked for its volumes; says what is left.

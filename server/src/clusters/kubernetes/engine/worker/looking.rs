@@ -24,7 +24,6 @@ use super::{
     Failed, OpenOperation, Worker, operation_error,
 };
 use crate::{
-    clusters::{Observed, ObservedService},
     hosts,
     stacks::{StackRow, Wanted},
 };
@@ -40,7 +39,6 @@ pub(super) struct Seen {
     /// What the stack has applied, and has not let go of.
     pub applied: Vec<Reference>,
     pub standings: HashMap<String, Standing>,
-    pub observed: Observed,
     /// How many pods there are, also such as are ending.
     pub pods: usize,
     pub types: Types,
@@ -185,18 +183,8 @@ impl Worker {
                 standings.insert(service.clone(), standing::of(workload, &pods, goal));
             }
         }
-        let seen = Seen {
-            observed: observed(&wanted.project, &pods, &standings),
-            pods: pods.len(),
-            namespace,
-            wanted: all,
-            there,
-            applied,
-            standings,
-            types,
-        };
-        self.note(row, &seen).await;
-        Ok(seen)
+        let pods = pods.len();
+        Ok(Seen { pods, namespace, wanted: all, there, applied, standings, types })
     }
 
     /// The types of what is wanted and of what was applied.
@@ -294,39 +282,6 @@ fn goal(project: &Project, service: &str) -> Goal {
 /// The pods in which a service's containers run.
 fn pods_of<'a>(pods: &'a [Value], service: &'a str) -> impl Iterator<Item = &'a Value> {
     pods.iter().filter(move |pod| pod["metadata"]["labels"][names::SERVICE] == service)
-}
-
-/// How the services are, from their pods.
-fn observed(project: &Project, pods: &[Value], standings: &HashMap<String, Standing>) -> Observed {
-    let of_service = |name: &String| {
-        let primary = render::pod_of(project, name);
-        let mut service = ObservedService::default();
-        for pod in pods_of(pods, primary) {
-            if !pod["metadata"]["deletionTimestamp"].is_null() {
-                continue;
-            }
-            match pod["status"]["phase"].as_str().unwrap_or_default() {
-                "Succeeded" => {
-                    service.all += 1;
-                    service.completed += 1;
-                }
-                // Controllers keep pods that have failed only to be looked at.
-                "Failed" => {}
-                phase => {
-                    service.all += 1;
-                    let ready = pod["status"]["conditions"].as_array().is_some_and(|all| {
-                        all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
-                    });
-                    service.running += u32::from(phase == "Running");
-                    service.healthy += u32::from(ready);
-                }
-            }
-        }
-        let expected = standings.get(primary).map(|standing| standing.expected);
-        service.scale = expected.or(Some(service.all.max(1)));
-        (name.clone(), service)
-    };
-    project.services.keys().map(of_service).collect()
 }
 
 fn files(wanted: &Wanted) -> indexmap::IndexMap<String, Vec<File>> {

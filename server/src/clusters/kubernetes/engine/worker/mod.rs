@@ -12,20 +12,27 @@ use std::{
 };
 
 use drover_api::{OperationError, Topic};
-use drover_kubernetes::client::{Failure, FailureKind};
+use drover_kubernetes::{
+    client::{Failure, FailureKind},
+    standing::Standing,
+};
 use indexmap::IndexMap;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::looking::Seen;
 use super::{
+    Engine,
     api::Api,
     place::Place,
     plan::{self, Plan, Situation},
 };
 use crate::{
     app::App,
-    clusters::work::{self, Compiled, Failed, LONGEST_START, Next, operation_error, rolls_back},
+    clusters::{
+        Observed, Orchestrator,
+        work::{self, Compiled, Failed, LONGEST_START, Next, operation_error, rolls_back},
+    },
     error::Result,
     operations::{self, OpenOperation},
     stacks::{self, StackRow, Wanted},
@@ -39,6 +46,10 @@ const LASTING: Duration = Duration::from_secs(30);
 const BUSY: Duration = Duration::from_millis(700);
 /// Without a change, look again after this long.
 const LOOK: Duration = Duration::from_secs(20);
+/// Between two looks, at least.
+const PAUSE: Duration = Duration::from_millis(300);
+/// How long the end of a rollout waits for the lists to show it.
+const SHOWN: Duration = Duration::from_secs(5);
 /// So often a refusal is taken for one that passes: roles and namespaces of a new environment are
 /// made at the same time.
 const PATIENT: u32 = 5;
@@ -73,6 +84,10 @@ struct Memory {
     /// The rollout for which the names of the namespace were looked at.
     names_checked: Option<Uuid>,
     failures: u32,
+    /// How the services were when that was last told.
+    shown: Option<Observed>,
+    /// When it last looked.
+    looked: Option<Instant>,
 }
 
 /// Looks after a stack until it is gone.
@@ -105,6 +120,11 @@ impl work::Worker for Worker {
 
 impl Worker {
     async fn run_on(&mut self, row: &StackRow) -> Result<Next> {
+        // Pods that come and go all the time wake it as often.
+        if let Some(rest) = self.memory.looked.and_then(|at| PAUSE.checked_sub(at.elapsed())) {
+            tokio::time::sleep(rest).await;
+        }
+        self.memory.looked = Some(Instant::now());
         let operation = operations::open_for(&self.app.db, row.id).await?;
         let wanted = match self.memory.compiled.get(&self.app, row).await {
             Ok(wanted) => wanted,
@@ -146,6 +166,7 @@ impl Worker {
             Ok(seen) => seen,
             Err(failed) => return Ok(Err(whole(failed))),
         };
+        self.note(row).await;
         self.follow_rollout(operation, &seen);
         let plan = self.plan(wanted, &seen, operation, blocked);
         self.note_ready(&seen);
@@ -177,8 +198,12 @@ impl Worker {
             && plan.settled
             && problems.is_empty()
         {
-            stacks::rollout_succeeded(&self.app, row, open).await?;
-            return Ok(Ok(Next::Again));
+            if self.is_shown(row, &seen) {
+                stacks::rollout_succeeded(&self.app, row, open).await?;
+                return Ok(Ok(Next::Again));
+            }
+            // So that what people read next is what they were waiting for.
+            return Ok(Ok(Next::Wait(Duration::from_millis(150))));
         }
         Ok(Ok(Next::Wait(if operation.is_some() { BUSY } else { LOOK })))
     }
@@ -321,10 +346,26 @@ impl Worker {
     }
 
     /// Tells the lists how services are, when that is news.
-    async fn note(&self, row: &StackRow, seen: &Seen) {
-        if self.app.kubernetes.stacks.note(row.id, seen.observed.clone()) {
+    async fn note(&mut self, row: &StackRow) {
+        let now = Engine(&self.app).observe(row.environment_id, row.id);
+        if self.memory.shown.as_ref() != Some(&now) {
+            self.memory.shown = Some(now);
             self.app.events.updated(Topic::Stack, Some(row.environment_id), row.id).await;
         }
+    }
+
+    /// Whether the lists show what this worker sees; if they do not in a while, they are not waited
+    /// for.
+    fn is_shown(&self, row: &StackRow, seen: &Seen) -> bool {
+        let observed = Engine(&self.app).observe(row.environment_id, row.id);
+        let shown = |name: &String, standing: &Standing| {
+            observed
+                .get(name)
+                .is_some_and(|service| service.healthy + service.completed >= standing.done)
+        };
+        let late = STEADY + SHOWN;
+        self.memory.ready_since.values().all(|since| since.elapsed() > late)
+            || seen.standings.iter().all(|(name, standing)| shown(name, standing))
     }
 }
 

@@ -1,12 +1,9 @@
 //! Taking the steps that the plan names.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use drover_kubernetes::{
-    discovery::{self, Discovery},
+    discovery::Discovery,
     render::{Object, names},
 };
 use serde_json::Value;
@@ -24,9 +21,6 @@ use super::{
     operation_error,
 };
 use crate::stacks::{self, StackRow, Wanted};
-
-/// How long what a cluster has is taken to be as it was.
-const KNOWN: Duration = Duration::from_secs(600);
 
 impl Worker {
     /// Answers the service that it failed at, empty for the stack as a whole.
@@ -198,15 +192,13 @@ impl Worker {
         place: &Place,
         anew: bool,
     ) -> Result<Arc<Discovery>, Failed> {
-        let id = place.live.id;
-        if let Some((at, known)) = self.app.kubernetes.stacks.discovered(id)
-            && !anew
-            && at.elapsed() < KNOWN
-        {
-            return Ok(known);
+        let index = &place.live.index;
+        if anew || index.discovery().is_none() {
+            index.rediscover().await;
         }
-        let found = Arc::new(discovery::discover(&place.live.cluster).await?);
-        self.app.kubernetes.stacks.set_discovered(id, Instant::now(), found.clone());
-        Ok(found)
+        index.discovery().ok_or_else(|| {
+            let error = operation_error("cluster_unreachable", "The cluster is being looked at.");
+            Failed { transient: true, error }
+        })
     }
 }
