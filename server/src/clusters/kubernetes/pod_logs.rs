@@ -35,7 +35,7 @@ const MOST_SOURCES: usize = 100;
 const TOGETHER: Duration = Duration::from_millis(60);
 /// After so long a container that has ended, or has not begun, is asked for again.
 const AGAIN: Duration = Duration::from_secs(1);
-const AGAIN_LATER: Duration = Duration::from_secs(3);
+const AGAIN_LATER: Duration = Duration::from_millis(1500);
 /// How long a log of what has been may be silent before it ends.
 const SILENCE: Duration = Duration::from_secs(60);
 
