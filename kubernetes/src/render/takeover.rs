@@ -4,7 +4,6 @@
 //! <https://kubernetes.io/docs/concepts/security/pod-security-standards/>
 
 use drover_compose::{MountKind, Project, Takeover, takeover};
-use serde_json::Value;
 
 use super::names;
 use crate::pod_security;

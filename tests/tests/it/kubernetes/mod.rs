@@ -5,6 +5,7 @@ mod agent;
 mod bad_days;
 mod clusters;
 mod proxy;
+mod stacks;
 
 use drover_api::{EnvironmentCluster, KubernetesCluster, Role};
 use drover_tests::{CLUSTER_LIMIT, Kubernetes, KubernetesSite, TestServer, eventually};
