@@ -63,10 +63,10 @@ impl From<Failure> for Failed {
             _ => failure.is_transient(),
         };
         let mut message = failure.message().to_owned();
-        for cause in
-            failure.causes().iter().filter(|cause| !message.contains(&cause.message)).take(5)
-        {
-            message.push_str(&format!(" {}: {}", cause.field, cause.message));
+        for cause in failure.causes().iter().take(5) {
+            if !message.contains(&cause.message) {
+                message.push_str(&format!(" {}: {}", cause.field, cause.message));
+            }
         }
         Self { transient, error: operation_error(failure.kind().code(), &message) }
     }
