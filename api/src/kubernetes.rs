@@ -18,6 +18,7 @@
 //! | `GET /v1/kubernetes/clusters/{cluster_id}/namespaces` | [`ClusterNamespace`]s |
 //! | `GET /v1/kubernetes/clusters/{cluster_id}/health` | [`ClusterHealth`] |
 //! | `GET …/kubernetes` | [`EnvironmentCluster`] |
+//! | `GET …/kubernetes/health` | [`ClusterHealth`], as far as it concerns the environment |
 //! | `PATCH …/kubernetes` [`UpdateEnvironmentCluster`] | [`EnvironmentCluster`] |
 //! | `POST …/kubernetes/namespaces` [`NewNamespace`], `DELETE …/namespaces/{namespace}` | the environment's namespaces |
 //! | `GET …/kubernetes/types` | [`ResourceType`]s |
@@ -31,6 +32,7 @@
 //! | `POST …/kubernetes/apply` [`Apply`] | [`Applied`] |
 //! | `GET …/kubernetes/schema/{type}` | JSON Schema |
 //! | `GET …/kubernetes/pods/{namespace}/{pod}/exec/ws`, `…/logs/ws` | WebSockets, as of containers |
+//! | `GET …/kubernetes/pods/{namespace}/{pod}/files?path=&container=`, `PUT` | a tar archive out of a pod, and into it |
 //! | `GET …/kubernetes/logs`, `…/logs/ws` `?type=&namespace=&name=` | of all pods of a workload |
 //! | `GET …/kubernetes/metrics` | [`ClusterMetrics`] |
 //! | `POST …/kubernetes/kubeconfig` [`NewKubeconfig`] | a kubeconfig with an API key of the caller's |

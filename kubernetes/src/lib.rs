@@ -9,6 +9,7 @@ pub mod health;
 pub mod index;
 pub mod manifest;
 pub mod objects;
+pub mod picture;
 pub mod pod_security;
 pub mod provider;
 pub mod render;

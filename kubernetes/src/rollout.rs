@@ -108,12 +108,12 @@ pub fn difference(wanted: &Revision, revision: &Revision) -> String {
     diff(Some(&wanted.template), Some(&revision.template)).unwrap_or_default()
 }
 
-/// The patch that leads a workload back to a revision, with its content type. It fails when the
-/// workload was changed meanwhile.
+/// The patch that leads a workload back to a revision, with its content type. It fails when what
+/// is wanted of the workload was changed meanwhile.
 pub fn way_back(workload: &Value, revision: &Revision) -> (&'static str, Value) {
     let steps = json!([
-        { "op": "test", "path": "/metadata/resourceVersion",
-          "value": workload["metadata"]["resourceVersion"] },
+        { "op": "test", "path": "/metadata/generation",
+          "value": workload["metadata"]["generation"] },
         { "op": "replace", "path": "/spec/template", "value": revision.template },
     ]);
     (content::STEPS, steps)
@@ -132,8 +132,7 @@ mod tests {
 
     #[test]
     fn revisions_of_a_deployment_are_its_replica_sets() {
-        let workload =
-            json!({"kind": "Deployment", "metadata": {"uid": "u", "resourceVersion": "7"}});
+        let workload = json!({"kind": "Deployment", "metadata": {"uid": "u", "generation": 7}});
         let sets =
             [set("a", "1", "web:1", "u"), set("b", "3", "web:2", "u"), set("c", "9", "x", "v")];
         let all = revisions(&workload, &sets);
@@ -145,7 +144,7 @@ mod tests {
         assert!(!told.contains(HASH));
         let (kind, steps) = way_back(&workload, &all[1]);
         assert_eq!(kind, content::STEPS);
-        assert_eq!(steps[0]["value"], "7");
+        assert_eq!(steps[0]["value"], 7);
         assert_eq!(steps[1]["value"]["spec"]["containers"][0]["image"], "web:1");
     }
 

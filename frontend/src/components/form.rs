@@ -613,6 +613,9 @@ pub fn LabelEditor(
     /// What it is called; "Labels" when left out.
     #[prop(optional, into)]
     label: Option<String>,
+    /// What the button for one more row says; "Add label" when left out.
+    #[prop(optional, into)]
+    add: Option<String>,
     /// The rows.
     rows: RwSignal<Vec<LabelRow>>,
     /// Explains it.
@@ -653,7 +656,7 @@ pub fn LabelEditor(
                 </For>
                 <div>
                     <Button
-                        label=words.add_label
+                        label=add.unwrap_or_else(|| words.add_label.to_owned())
                         icon=Glyph::Plus
                         small=true
                         on_click=move |_| rows.update(|rows| rows.push(LabelRow::new("", "")))

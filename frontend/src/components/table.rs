@@ -74,6 +74,8 @@ pub struct Column<T> {
     title: String,
     sortable: bool,
     width: String,
+    /// What its least width has above that of others, in rem.
+    extra: u8,
     end: bool,
     cell: Box<dyn Fn(&T) -> AnyView + Send + Sync>,
 }
@@ -90,6 +92,7 @@ impl<T> Column<T> {
             title: title.into(),
             sortable: false,
             width: "minmax(5rem, 1fr)".into(),
+            extra: 0,
             end: false,
             cell: Box::new(move |row| cell(row).into_any()),
         }
@@ -104,6 +107,13 @@ impl<T> Column<T> {
     /// Takes this many parts of the width that is left.
     pub fn grow(mut self, parts: u8) -> Self {
         self.width = format!("minmax(7rem, {parts}fr)");
+        self
+    }
+
+    /// The same, and is never so narrow that long names cannot be told apart.
+    pub fn roomy(mut self, parts: u8) -> Self {
+        self.width = format!("minmax(14rem, {parts}fr)");
+        self.extra = 7;
         self
     }
 
@@ -131,6 +141,7 @@ struct Head {
     key: String,
     title: String,
     sortable: bool,
+    extra: u8,
     end: bool,
 }
 
@@ -393,6 +404,7 @@ where
             key: column.key,
             title: column.title,
             sortable: column.sortable,
+            extra: column.extra,
             end: column.end,
         });
         cells.push(column.cell);
@@ -716,7 +728,7 @@ fn grid(
             aria-label=label.to_owned()
             aria-rowcount=move || total.get().to_string()
             style:--columns=tracks.to_owned()
-            style:--table-min=format!("{}rem", heads.len() * 7)
+            style:--table-min=format!("{}rem", heads.iter().map(|head| 7 + usize::from(head.extra)).sum::<usize>())
             on:scroll=move |_| look()
             on:keydown=move |event| move_row(&event, scroller, focus, total.get_untracked())
         >

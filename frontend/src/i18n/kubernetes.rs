@@ -267,6 +267,8 @@ texts! {
         asks_for: "{what} asked for", "{what} 请求量";
         limit_of: "{what} at most", "{what} 上限";
         variables: "Environment variables", "环境变量";
+        add_variable: "Add variable", "添加变量";
+        add_key: "Add key", "添加键";
         service_cluster: "In the cluster only", "仅集群内部";
         service_node: "A port on every node", "每个节点上的端口";
         service_balancer: "A load balancer", "负载均衡器";

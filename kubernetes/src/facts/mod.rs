@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use input::Meta;
+pub(crate) use input::{Meta, sentence};
 use input::{Object, Skipped};
 
 use crate::index::{Label, Pool, Selector};
@@ -352,18 +352,41 @@ pub fn reads_whole(resource: &str) -> bool {
     WHOLE.contains(&resource)
 }
 
-/// Reads an object of a type (`plural.group`). `now` is seconds since the Unix epoch.
+/// Reads an object of a type (`plural.group`).
 ///
 /// # Errors
 /// When the text is no object.
 pub(crate) fn read<'a>(
     resource: &str,
     text: &'a str,
-    now: i64,
     pool: &mut Pool,
 ) -> serde_json::Result<(Meta<'a>, Reading)> {
-    let (meta, mut reading) = match resource {
-        "pods" => pod::read(text, now, pool)?,
+    let (meta, mut reading) = match read_kind(resource, text, pool) {
+        Ok(read) => read,
+        // A field that is not what it was when this was written: the object is there all the same.
+        Err(error) => {
+            tracing::debug!(resource, %error, "an object is read by its metadata only");
+            let verdict = Verdict::new(
+                Health::Unknown,
+                "Drover cannot read this object; it may be of a newer version of Kubernetes.",
+            );
+            let object: Object<'a, Skipped, Skipped> = serde_json::from_str(text)?;
+            (object.metadata, Reading { facts: Facts::None, verdict })
+        }
+    };
+    if meta.deletion_timestamp.is_some() && resource != "namespaces" {
+        reading.verdict = deleting(&meta);
+    }
+    Ok((meta, reading))
+}
+
+fn read_kind<'a>(
+    resource: &str,
+    text: &'a str,
+    pool: &mut Pool,
+) -> serde_json::Result<(Meta<'a>, Reading)> {
+    Ok(match resource {
+        "pods" => pod::read(text, pool)?,
         "deployments.apps" => workload::read_deployment(text, pool)?,
         "replicasets.apps" | "replicationcontrollers" => workload::read_replica_set(text, pool)?,
         "statefulsets.apps" => workload::read_stateful_set(text, pool)?,
@@ -384,11 +407,7 @@ pub(crate) fn read<'a>(
             let object: Object<'a, Skipped, Skipped> = serde_json::from_str(text)?;
             (object.metadata, Reading { facts: Facts::None, verdict: Verdict::healthy() })
         }
-    };
-    if meta.deletion_timestamp.is_some() && resource != "namespaces" {
-        reading.verdict = deleting(&meta);
-    }
-    Ok((meta, reading))
+    })
 }
 
 /// What is being deleted is on its way, unless finalizers hold it up: then it says which.
@@ -418,13 +437,11 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub const NOW: i64 = 1_800_000_000;
-
     /// The facts and the verdict of an object.
     pub fn read_value(resource: &str, object: &Value) -> (Facts, Verdict) {
         let mut pool = Pool::default();
         let text = object.to_string();
-        let (_, reading) = read(resource, &text, NOW, &mut pool).unwrap();
+        let (_, reading) = read(resource, &text, &mut pool).unwrap();
         (reading.facts, reading.verdict)
     }
 
@@ -454,6 +471,15 @@ pub(crate) mod tests {
                 read_value(resource, &object);
             }
         }
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_spoils_no_list() {
+        let (facts, verdict) =
+            read_value("pods", &json!({"metadata": {"name": "a"}, "spec": {"containers": 3}}));
+        assert_eq!((facts, verdict.health), (Facts::None, Health::Unknown));
+        let mut pool = Pool::default();
+        assert!(read("pods", "3", &mut pool).is_err());
     }
 
     #[test]

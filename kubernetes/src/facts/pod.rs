@@ -136,11 +136,7 @@ struct Terminated<'a> {
     finished_at: Moment,
 }
 
-pub fn read<'a>(
-    text: &'a str,
-    _now: i64,
-    pool: &mut Pool,
-) -> serde_json::Result<(Meta<'a>, Reading)> {
+pub fn read<'a>(text: &'a str, pool: &mut Pool) -> serde_json::Result<(Meta<'a>, Reading)> {
     let pod: Object<'a, PodSpec<'a>, PodStatus<'a>> = serde_json::from_str(text)?;
     let Object { metadata, spec, status } = pod;
     let (requests, limits) = amounts(&spec);

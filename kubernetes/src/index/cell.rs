@@ -418,8 +418,13 @@ pub fn contains_ignoring_case(text: &str, needle: &str) -> bool {
         return text.to_lowercase().contains(needle);
     }
     let (text, needle) = (text.as_bytes(), needle.as_bytes());
-    needle.is_empty()
-        || text.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
+    let Some((first, rest)) = needle.split_first() else { return true };
+    let Some(last) = text.len().checked_sub(needle.len()) else { return false };
+    // The first letter alone rules out most places.
+    (0..=last).any(|at| {
+        text[at].to_ascii_lowercase() == *first
+            && text[at + 1..at + needle.len()].eq_ignore_ascii_case(rest)
+    })
 }
 
 #[cfg(test)]
@@ -515,6 +520,21 @@ mod tests {
         let young = Cell::Since(NOW);
         assert!(young.key("", 0).compare(&Cell::Since(NOW - 5).key("", 0)).is_lt());
         assert!(gib.key("", 0).compare(&Cell::Empty.key("", 0)).is_lt());
+    }
+
+    #[test]
+    fn texts_are_found_whatever_their_case() {
+        for (text, needle, found) in [
+            ("Web-1", "web", true),
+            ("my-WEB", "web", true),
+            ("we", "web", false),
+            ("", "", true),
+            ("", "a", false),
+            ("MÖWE", "möwe", true),
+            ("wwweb", "web", true),
+        ] {
+            assert_eq!(contains_ignoring_case(text, needle), found, "{text} {needle}");
+        }
     }
 
     #[test]

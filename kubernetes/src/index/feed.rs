@@ -147,7 +147,7 @@ impl Feeder {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             // Not all in the same moment.
-            _ = back.changed(), if failure.kind() == FailureKind::Away => {
+            _ = back.changed(), if failure.retry_after().is_none() => {
                 tokio::time::sleep(Duration::from_millis(300).mul_f64(rand::random())).await;
             }
         }
@@ -527,8 +527,9 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
             }
             Err(failure) => {
                 failed += 1;
+                let away = failure.kind() == FailureKind::Away;
                 disconnected(&shared, failure);
-                if failed == 2 {
+                if away && failed == 2 {
                     // Connections that look open are dead.
                     shared.cut.send_modify(|count| *count += 1);
                 }
@@ -536,7 +537,7 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
         }
         loop {
             let pause = if failed > 0 {
-                pause_after(failed.min(5))
+                pause_after(failed.min(4))
             } else {
                 let heard = shared.cluster.last_contact().map_or(QUIET, |heard| {
                     Duration::try_from(OffsetDateTime::now_utc() - heard).unwrap_or_default()
@@ -696,4 +697,386 @@ fn drop_gone(shared: &Shared, discovery: &crate::discovery::Discovery) {
         }
         stays
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        io,
+        sync::Mutex,
+        sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    };
+
+    use async_trait::async_trait;
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+    use crate::{
+        client::{Access, Cluster, Credentials, Dial, Stream},
+        index::{Index, Live, Options, Query, Scope},
+    };
+
+    /// An API server in memory that answers by a script.
+    #[derive(Clone)]
+    struct Scripted(Arc<Script>);
+
+    struct Script {
+        answer: Box<dyn Fn(&str, usize) -> Reply + Send + Sync>,
+        /// What was asked, with how often that path (without its query) was asked before.
+        asked: Mutex<Vec<(Instant, String)>>,
+        counts: Mutex<BTreeMap<String, usize>>,
+        away: AtomicBool,
+        dialled: AtomicUsize,
+    }
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum End {
+        /// As HTTP has it.
+        Whole,
+        /// The connection breaks.
+        Cut,
+        /// Nothing more comes.
+        Open,
+    }
+
+    struct Reply {
+        status: u16,
+        headers: &'static str,
+        body: String,
+        end: End,
+    }
+
+    impl Reply {
+        fn json(body: &Value) -> Self {
+            Self { status: 200, headers: "", body: body.to_string(), end: End::Whole }
+        }
+
+        fn status(code: u16, reason: &str) -> Self {
+            let body =
+                json!({"kind": "Status", "code": code, "reason": reason, "message": "as told"});
+            Self { status: code, headers: "", body: body.to_string(), end: End::Whole }
+        }
+
+        fn watch(events: &[Value], end: End) -> Self {
+            let body = events.iter().map(|event| format!("{event}\n")).collect();
+            Self { status: 200, headers: "", body, end }
+        }
+    }
+
+    #[async_trait]
+    impl Dial for Scripted {
+        async fn dial(&self) -> io::Result<Box<dyn Stream>> {
+            self.0.dialled.fetch_add(1, Ordering::Relaxed);
+            if self.0.away.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            let (ours, theirs) = tokio::io::duplex(64 << 10);
+            tokio::spawn(serve(self.clone(), theirs));
+            Ok(Box::new(ours))
+        }
+    }
+
+    async fn serve(script: Scripted, mut stream: DuplexStream) -> Option<()> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.ok()?);
+        }
+        let head = String::from_utf8(head).ok()?;
+        let path = head.split(' ').nth(1)?.to_owned();
+        lock(&script.0.asked).push((Instant::now(), path.clone()));
+        let key = format!(
+            "{}{}",
+            path.split('?').next()?,
+            if path.contains("watch=1") { " watch" } else { "" }
+        );
+        let count = {
+            let mut counts = lock(&script.0.counts);
+            let count = counts.entry(key).or_default();
+            *count += 1;
+            *count - 1
+        };
+        let reply = (script.0.answer)(&path, count);
+        let head = format!(
+            "HTTP/1.1 {} X\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n{}\r\n",
+            reply.status, reply.headers
+        );
+        stream.write_all(head.as_bytes()).await.ok()?;
+        if !reply.body.is_empty() {
+            let chunk = format!("{:x}\r\n{}\r\n", reply.body.len(), reply.body);
+            stream.write_all(chunk.as_bytes()).await.ok()?;
+        }
+        match reply.end {
+            End::Whole => stream.write_all(b"0\r\n\r\n").await.ok()?,
+            End::Cut => {}
+            End::Open => {
+                // Until the client goes, or the server.
+                while !script.0.away.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn columns() -> Value {
+        json!([{"name": "Name", "type": "string", "format": "name"}, {"name": "Data", "type": "integer"}])
+    }
+
+    fn row(name: &str, data: u64, version: u64) -> Value {
+        json!({"cells": [name, data], "object": {"metadata": {"name": name, "namespace": "team", "uid": name, "resourceVersion": version.to_string()}}})
+    }
+
+    fn list(rows: &[Value], version: u64, next: &str) -> Reply {
+        Reply::json(
+            &json!({"kind": "Table", "metadata": {"resourceVersion": version.to_string(), "continue": next},
+            "columnDefinitions": columns(), "rows": rows}),
+        )
+    }
+
+    fn event(kind: &str, row: Value) -> Value {
+        json!({"type": kind, "object": {"kind": "Table", "metadata": {}, "columnDefinitions": null, "rows": [row]}})
+    }
+
+    fn bookmark(version: u64) -> Value {
+        json!({"type": "BOOKMARK", "object": {"kind": "Table", "metadata": {"resourceVersion": version.to_string()}, "rows": []}})
+    }
+
+    fn discovery(path: &str) -> Option<Reply> {
+        let resources = json!([{"resource": "configmaps", "responseKind": {"kind": "ConfigMap"}, "scope": "Namespaced",
+            "singularResource": "configmap", "verbs": ["list", "watch"], "shortNames": ["cm"]}]);
+        let items = match path {
+            "/version" => return Some(Reply::json(&json!({"gitVersion": "v1.99.0"}))),
+            "/api" => {
+                json!([{"metadata": {"name": ""}, "versions": [{"version": "v1", "resources": resources}]}])
+            }
+            "/apis" => json!([]),
+            _ => return None,
+        };
+        Some(Reply::json(&json!({"kind": "APIGroupDiscoveryList", "items": items})))
+    }
+
+    /// An index of a server that answers lists (`watch` is false) and watches of config maps so.
+    fn start(
+        answer: impl Fn(&str, bool, usize) -> Reply + Send + Sync + 'static,
+    ) -> (Index, Scripted) {
+        let answer = move |path: &str, count| {
+            discovery(path).unwrap_or_else(|| answer(path, path.contains("watch=1"), count))
+        };
+        let script = Scripted(Arc::new(Script {
+            answer: Box::new(answer),
+            asked: Mutex::default(),
+            counts: Mutex::default(),
+            away: AtomicBool::new(false),
+            dialled: AtomicUsize::new(0),
+        }));
+        let access = Access {
+            server: "http://cluster.test".into(),
+            ca_pem: None,
+            tls_server_name: None,
+            insecure: false,
+            credentials: Credentials::token("x".to_owned().into()),
+            namespace: None,
+        };
+        let cluster = Cluster::new(&access, Arc::new(script.clone())).unwrap();
+        (Index::start(cluster, Options::default()), script)
+    }
+
+    impl Scripted {
+        fn asked(&self, part: &str) -> Vec<(Instant, String)> {
+            lock(&self.0.asked).iter().filter(|(_, path)| path.contains(part)).cloned().collect()
+        }
+    }
+
+    fn names(live: &Live) -> Vec<String> {
+        let mut query = Query::new(Scope::all());
+        query.limit = 10_000;
+        live.page(&query).unwrap().rows.iter().map(|row| row.name.to_string()).collect()
+    }
+
+    async fn until(what: &str, mut is: impl FnMut() -> bool) {
+        for _ in 0..1500 {
+            if is() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not in 15 seconds: {what}");
+    }
+
+    #[tokio::test]
+    async fn pages_and_changes_are_taken() {
+        let (index, script) = start(|path, watch, count| match (watch, count) {
+            (false, _) if path.contains("continue=a%2Bb") => list(&[row("c", 1, 3)], 10, ""),
+            (false, _) => list(&[row("a", 1, 1), row("b", 1, 2)], 10, "a+b"),
+            (true, 0) => Reply::watch(
+                &[
+                    event("ADDED", row("d", 1, 11)),
+                    event("MODIFIED", row("a", 2, 12)),
+                    event("DELETED", row("b", 1, 13)),
+                    bookmark(20),
+                ],
+                End::Whole,
+            ),
+            _ => Reply::watch(&[], End::Open),
+        });
+        let mut changes = index.changes();
+        let live = index.open("cm").await.unwrap();
+        until("the changes", || names(&live) == ["a", "c", "d"]).await;
+        let row = live.get(&Scope::all(), "team", "a").unwrap();
+        assert_eq!(row.cells[1], crate::index::Cell::Integer(2));
+        assert!(live.get(&Scope::namespaces(["other"]), "team", "a").is_none());
+        // The next watch goes on where the bookmark was.
+        until("the next watch", || script.asked("watch=1").len() == 2).await;
+        assert!(script.asked("watch=1")[0].1.ends_with("resourceVersion=10"));
+        assert!(script.asked("watch=1")[1].1.ends_with("resourceVersion=20"));
+        assert!(script.asked("limit=")[0].1.contains("includeObject=Metadata"));
+        let mut told = Vec::new();
+        while told.len() < 3 {
+            let batch = timeout(Duration::from_secs(5), changes.recv()).await.unwrap().unwrap();
+            told.extend(batch.rows.clone().unwrap_or_default());
+        }
+        told.sort_by(|a, b| a.name.cmp(&b.name));
+        let told: Vec<_> = told.iter().map(|change| (&*change.name, change.kind)).collect();
+        assert_eq!(
+            told,
+            [("a", ChangeKind::Updated), ("b", ChangeKind::Removed), ("d", ChangeKind::Added)]
+        );
+        assert!(live.freshness().age.is_zero() && live.status().state.live);
+        until("the version", || index.status().version == "v1.99.0").await;
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_is_cut_within_an_event_goes_on() {
+        let (index, script) = start(|_, watch, count| match (watch, count) {
+            (false, _) => list(&[row("a", 1, 1)], 10, ""),
+            (true, 0) => {
+                let mut reply = Reply::watch(&[event("ADDED", row("b", 1, 11))], End::Cut);
+                reply.body.push_str("{\"type\":\"ADDED\",\"object\":{\"kind\":\"Tab");
+                reply
+            }
+            _ => Reply::watch(&[event("ADDED", row("c", 1, 12))], End::Open),
+        });
+        let live = index.open("configmaps").await.unwrap();
+        until("both", || names(&live) == ["a", "b", "c"]).await;
+        assert!(script.asked("watch=1")[1].1.ends_with("resourceVersion=11"));
+        assert_eq!(script.asked("limit=").len(), 1);
+    }
+
+    #[tokio::test]
+    async fn gone_means_a_new_list() {
+        let (index, script) = start(|_, watch, count| match (watch, count) {
+            (false, 0) => list(&[row("a", 1, 1), row("b", 1, 2)], 10, ""),
+            (false, _) => list(&[row("b", 2, 20), row("c", 1, 21)], 30, ""),
+            (true, 0) => Reply::watch(
+                &[
+                    json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}}),
+                ],
+                End::Whole,
+            ),
+            _ => Reply::watch(&[], End::Open),
+        });
+        let live = index.open("configmaps").await.unwrap();
+        until("the new list", || names(&live) == ["b", "c"]).await;
+        until("the new watch", || script.asked("watch=1").len() == 2).await;
+        assert!(script.asked("watch=1")[1].1.ends_with("resourceVersion=30"));
+    }
+
+    #[tokio::test]
+    async fn a_pause_that_is_asked_for_is_kept() {
+        let (index, script) = start(|_, watch, count| match (watch, count) {
+            (false, 0) => {
+                Reply { headers: "Retry-After: 1\r\n", ..Reply::status(429, "TooManyRequests") }
+            }
+            (false, _) => list(&[row("a", 1, 1)], 10, ""),
+            _ => Reply::watch(&[], End::Open),
+        });
+        let error = index.open("configmaps").await.err().unwrap();
+        assert_eq!(error.kind(), FailureKind::TooManyRequests);
+        until("the list", || index.opened("configmaps").is_some()).await;
+        let asked = script.asked("limit=");
+        assert!(asked[1].0 - asked[0].0 >= Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_type_that_is_gone_has_no_objects_any_more() {
+        let (index, _script) = start(|_, watch, count| match (watch, count) {
+            (false, 0) => list(&[row("a", 1, 1)], 10, ""),
+            (true, 0) => Reply::watch(&[], End::Whole),
+            _ => Reply::status(404, "NotFound"),
+        });
+        let live = index.open("configmaps").await.unwrap();
+        until("nothing", || names(&live).is_empty()).await;
+        let state = live.status().state;
+        assert_eq!(state.error.map(|error| error.kind()), Some(FailureKind::NotFound));
+        let unknown = index.open("nosuchthings.example.com").await.err().unwrap();
+        assert_eq!(unknown.kind(), FailureKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn while_the_cluster_is_away_the_last_state_stays() {
+        let (index, script) = start(|_, watch, count| match (watch, count) {
+            (false, _) => list(&[row("a", 1, 1)], 10, ""),
+            (true, 0) => Reply::watch(&[], End::Open),
+            _ => Reply::watch(&[event("ADDED", row("b", 1, 11))], End::Open),
+        });
+        let live = index.open("configmaps").await.unwrap();
+        script.0.away.store(true, Ordering::Relaxed);
+        until("away", || !index.status().connected && !live.freshness().age.is_zero()).await;
+        assert_eq!(names(&live), ["a"]);
+        let status = index.status();
+        assert!(status.failure.unwrap().message().contains("API server"));
+        assert!(status.last_contact.is_some());
+        script.0.away.store(false, Ordering::Relaxed);
+        until("back", || index.status().connected && names(&live) == ["a", "b"]).await;
+        assert!(live.freshness().age.is_zero());
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_taken_together() {
+        const EVENTS: u64 = 5000;
+        let (index, _script) = start(|_, watch, _| {
+            if !watch {
+                return list(&[], 10, "");
+            }
+            let events: Vec<Value> = (0..EVENTS)
+                .map(|number| {
+                    event("ADDED", row(&format!("n-{}", number % 1000), number, 100 + number))
+                })
+                .collect();
+            Reply::watch(&events, End::Open)
+        });
+        let mut changes = index.changes();
+        let live = index.open("configmaps").await.unwrap();
+        let last = || {
+            let row = live.get(&Scope::all(), "team", "n-999")?;
+            Some(row.cells[1] == crate::index::Cell::Integer(EVENTS as i64 - 1))
+        };
+        until("the last", || last() == Some(true)).await;
+        assert_eq!(names(&live).len(), 1000);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let mut batches = 0;
+        while let Ok(batch) = changes.try_recv() {
+            batches += 1;
+            assert!(batch.rows.as_ref().is_none_or(|rows| rows.len() <= MOST_TOLD));
+        }
+        assert!(batches < 200, "{batches}");
+    }
+
+    #[tokio::test]
+    async fn an_index_that_is_dropped_asks_no_more() {
+        let (index, script) =
+            start(
+                |_, watch, _| {
+                    if watch { Reply::watch(&[], End::Whole) } else { list(&[], 10, "") }
+                },
+            );
+        index.open("configmaps").await.unwrap();
+        drop(index);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let asked = script.asked("").len();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!(script.asked("").len(), asked);
+    }
 }

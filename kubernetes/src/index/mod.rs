@@ -609,3 +609,21 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::{Value, json};
+
+    use super::{table::tests::resource, *};
+
+    /// The row of an object, as a cluster without Tables would tell it.
+    pub fn row_of(name: &str, object: &Value) -> Row {
+        let (plural, group) = name.split_once('.').unwrap_or((name, ""));
+        let resource = resource(plural, group);
+        let mut pool = Pool::default();
+        let mut context =
+            table::Context { resource: &resource, now: 1_800_000_000, pool: &mut pool };
+        let list = json!({"kind": "List", "items": [object]}).to_string();
+        table::read_list(list.as_bytes(), &mut context).unwrap().rows.remove(0)
+    }
+}

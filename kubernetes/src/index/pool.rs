@@ -35,11 +35,6 @@ impl Pool {
         self.texts.share(text)
     }
 
-    /// A text that is mostly another one each time: held, but not looked for again.
-    pub fn unique(&mut self, text: &str) -> Arc<str> {
-        text.into()
-    }
-
     /// Labels; they are put in order by key.
     pub fn labels<'a>(
         &mut self,

@@ -55,6 +55,29 @@ impl Row {
         Some((&owner.kind, &owner.name))
     }
 
+    /// It is as it should be since it was switched off, or has done its work.
+    pub fn is_idle(&self) -> bool {
+        self.health == Health::Healthy
+            && match &self.facts {
+                Facts::Pod(pod) => &*pod.phase == "Succeeded",
+                Facts::Workload(workload) => {
+                    workload.paused || workload.desired == 0 || workload.ended.is_some()
+                }
+                Facts::CronJob(cron) => cron.suspended,
+                _ => false,
+            }
+    }
+
+    /// How it fares, as people are told and filter by: what is idle apart, and what is not known
+    /// as what works in part.
+    pub fn state(&self) -> &'static str {
+        match self.health {
+            Health::Unknown => Health::Degraded.name(),
+            Health::Healthy if self.is_idle() => "idle",
+            health => health.name(),
+        }
+    }
+
     /// The value of a label.
     pub fn label(&self, key: &str) -> Option<&str> {
         super::selector::label(&self.labels, key).map(|value| &**value)

@@ -127,7 +127,7 @@ impl Resolved {
     fn show<'a>(&self, row: &'a Row, usage: Option<Usage>, now: i64) -> Cow<'a, str> {
         match self {
             Self::Age => super::cell::human(now - row.created).into(),
-            Self::Health => row.health.name().into(),
+            Self::Health => row.state().into(),
             Self::Owner => match row.workload() {
                 Some((kind, name)) => format!("{kind}/{name}").into(),
                 None => "".into(),
@@ -440,7 +440,12 @@ impl Rows {
     /// Removes a row.
     pub fn remove(&mut self, namespace: &str, name: &str) -> Option<Arc<Row>> {
         let id = *self.namespace_ids.get(namespace)?;
-        let slot = self.namespaces[id as usize].by_name.remove(name)?;
+        let by_name = &mut self.namespaces[id as usize].by_name;
+        let slot = by_name.remove(name)?;
+        if by_name.is_empty() {
+            // Namespaces come and go; their room goes with them.
+            *by_name = HashMap::new();
+        }
         let row = self.slots[slot as usize].row.clone()?;
         self.move_in_orders(slot, Some(&row), None);
         self.slots[slot as usize].row = None;
@@ -725,3 +730,303 @@ impl Page {
 }
 
 const _: () = assert!(Health::ALL.len() == 5);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        facts::PodFacts,
+        index::{Selector, pool::Pool},
+    };
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn columns() -> Arc<[Column]> {
+        [
+            Column::new("Name", "string", "name", 0, ""),
+            Column::new("Status", "string", "", 0, ""),
+            Column::new("Restarts", "string", "", 0, ""),
+            Column::new("Capacity", "string", "", 0, ""),
+            Column::new("Age", "string", "", 0, ""),
+        ]
+        .into()
+    }
+
+    fn row(namespace: &str, name: &str, status: &str, restarts: i64, age: i64) -> Row {
+        let mut pool = Pool::default();
+        let hash = name.rsplit('-').next().unwrap_or_default();
+        Row {
+            name: name.into(),
+            namespace: namespace.into(),
+            uid: name.into(),
+            created: NOW - age,
+            deleting: None,
+            labels: pool.labels([
+                ("app", name.split('-').next().unwrap_or_default()),
+                ("pod-template-hash", hash),
+            ]),
+            owners: [Owner {
+                kind: "ReplicaSet".into(),
+                group: "apps".into(),
+                name: name.into(),
+                uid: "r".into(),
+                controller: true,
+            }]
+            .into(),
+            cells: [
+                Cell::Name,
+                Cell::Text(status.into()),
+                Cell::Integer(restarts),
+                Cell::Text(format!("{restarts}Mi").into()),
+                Cell::Created,
+            ]
+            .into(),
+            health: if status == "Running" { Health::Healthy } else { Health::Failed },
+            why: None,
+            facts: Facts::Pod(Box::new(PodFacts {
+                phase: status.into(),
+                node: (restarts % 2 == 0).then(|| "node-1".into()),
+                ready: 1,
+                containers: 1,
+                restarts: restarts as u32,
+                restarted: None,
+                requests: Amounts { cpu_milli: restarts as u32 * 100, memory: 0 },
+                limits: Amounts::default(),
+                images: [Arc::from(format!("{status}:1"))].into(),
+                claims: [].into(),
+                is_ready: true,
+            })),
+        }
+    }
+
+    fn rows() -> Rows {
+        let mut rows = Rows::new(false);
+        rows.set_columns(columns());
+        for (namespace, name, status, restarts, age) in [
+            ("a", "web-10", "Running", 1, 60),
+            ("a", "web-9", "Pending", 20, 3600),
+            ("b", "db-1", "Running", 3, 86_400),
+            ("c", "db-2", "Failed", 4, 30),
+        ] {
+            rows.upsert(row(namespace, name, status, restarts, age), NOW);
+        }
+        rows
+    }
+
+    fn ask(rows: &mut Rows, query: &Query) -> Vec<String> {
+        rows.build_order(query).unwrap();
+        let page = rows.query(query, 1, NOW).unwrap();
+        assert_eq!(page.rows.len(), page.usage.len());
+        page.rows.iter().map(|row| row.name.to_string()).collect()
+    }
+
+    fn filtered(field: &str, value: &str) -> Vec<String> {
+        let mut query = Query::new(Scope::all());
+        query.filters = vec![Filter::parse(field, value)];
+        ask(&mut rows(), &query)
+    }
+
+    fn sorted(fields: &[(&str, bool)]) -> Vec<String> {
+        let mut query = Query::new(Scope::all());
+        query.sort = fields.iter().map(|(field, down)| (Field::parse(field), *down)).collect();
+        ask(&mut rows(), &query)
+    }
+
+    #[test]
+    fn filters_by_any_column() {
+        for (field, value, found) in [
+            ("status", "running", vec!["db-1", "web-10"]),
+            ("Status", "Pending,Failed", vec!["db-2", "web-9"]),
+            ("status", "!Running", vec!["db-2", "web-9"]),
+            ("status", "~ail", vec!["db-2"]),
+            ("restarts", ">3", vec!["db-2", "web-9"]),
+            ("restarts", "<=3", vec!["db-1", "web-10"]),
+            ("capacity", ">=4Mi", vec!["db-2", "web-9"]),
+            ("age", ">5m", vec!["db-1", "web-9"]),
+            ("age", "<1m", vec!["db-2"]),
+            ("namespace", "a", vec!["web-9", "web-10"]),
+            ("node", "node-1", vec!["db-2", "web-9"]),
+            ("node", "", vec!["db-1", "web-10"]),
+            ("health", "failed", vec!["db-2", "web-9"]),
+            ("image", "~pending", vec!["web-9"]),
+            ("owner", "web", vec!["web-9", "web-10"]),
+            ("owner", "Deployment/db", vec!["db-1", "db-2"]),
+            ("label:app", "db", vec!["db-1", "db-2"]),
+            ("cpu_request", ">=0.4", vec!["db-2", "web-9"]),
+            ("name", ">web-9", vec!["web-10"]),
+        ] {
+            assert_eq!(filtered(field, value), found, "{field} {value}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told() {
+        let mut query = Query::new(Scope::all());
+        query.filters = vec![Filter::parse("age", ">soon")];
+        let why = rows().query(&query, 1, NOW).unwrap_err();
+        assert!(why.message().contains("30s"), "{why}");
+        query.filters = vec![Filter::parse("colour", "red")];
+        let why = rows().query(&query, 1, NOW).unwrap_err();
+        assert_eq!(why.kind(), FailureKind::BadRequest);
+        assert!(why.message().contains("restarts"), "{why}");
+        query.filters.clear();
+        query.sort = vec![(Field::parse("colour"), false)];
+        assert!(rows().has_order(&query).is_err());
+    }
+
+    #[test]
+    fn sorts_by_any_column() {
+        assert_eq!(sorted(&[]), ["db-1", "db-2", "web-9", "web-10"]);
+        assert_eq!(sorted(&[("name", true)]), ["web-10", "web-9", "db-2", "db-1"]);
+        assert_eq!(sorted(&[("restarts", true)]), ["web-9", "db-2", "db-1", "web-10"]);
+        assert_eq!(sorted(&[("capacity", false)]), ["web-10", "db-1", "db-2", "web-9"]);
+        assert_eq!(sorted(&[("age", false)]), ["db-2", "web-10", "web-9", "db-1"]);
+        assert_eq!(
+            sorted(&[("health", false), ("name", true)]),
+            ["web-9", "db-2", "web-10", "db-1"]
+        );
+        // Those without a node are last, whichever way.
+        for down in [false, true] {
+            let found = sorted(&[("node", down)]);
+            assert!(found[2..].contains(&"db-1".to_owned()), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn texts_labels_and_pages() {
+        let mut rows = rows();
+        let mut query = Query::new(Scope::all());
+        query.text = Some("WEB".into());
+        assert_eq!(ask(&mut rows, &query), ["web-9", "web-10"]);
+        query.text = None;
+        query.labels = Selector::parse("app in (db)").unwrap();
+        assert_eq!(ask(&mut rows, &query), ["db-1", "db-2"]);
+        query.labels = Selector::default();
+        (query.offset, query.limit) = (1, 2);
+        let page = rows.query(&query, 7, NOW).unwrap();
+        assert_eq!((page.total, page.rows.len(), page.revision), (4, 2, 7));
+    }
+
+    #[test]
+    fn nothing_is_seen_outside_of_the_scope() {
+        let mut rows = rows();
+        let scope = Scope::namespaces(["a"]);
+        assert_eq!(ask(&mut rows, &Query::new(scope.clone())), ["web-9", "web-10"]);
+        assert_eq!(rows.counts(&scope).iter().sum::<usize>(), 2);
+        assert_eq!(rows.select(&scope, |_| true).len(), 2);
+        let groups = rows.groups(&Query::new(scope), &Field::Namespace, NOW).unwrap();
+        assert_eq!(groups.iter().map(|group| group.key.as_str()).collect::<Vec<_>>(), ["a"]);
+        let nobody = Scope::namespaces(Vec::<String>::new());
+        assert!(ask(&mut rows, &Query::new(nobody)).is_empty());
+
+        let mut namespaces = Rows::new(true);
+        namespaces.set_columns(columns());
+        for name in ["a", "b"] {
+            namespaces.upsert(row("", name, "Active", 0, 1), NOW);
+        }
+        let mut scope = Scope::namespaces(["b"]);
+        scope.cluster = true;
+        assert_eq!(ask(&mut namespaces, &Query::new(scope)), ["b"]);
+    }
+
+    #[test]
+    fn groups_and_their_health() {
+        let groups = rows().groups(&Query::new(Scope::all()), &Field::Owner, NOW).unwrap();
+        let found: Vec<_> = groups
+            .iter()
+            .map(|group| (group.key.as_str(), group.count, group.by_health[0]))
+            .collect();
+        assert_eq!(found, [("Deployment/db", 2, 1), ("Deployment/web", 2, 1)]);
+    }
+
+    #[test]
+    fn use_is_sorted_by_as_measured() {
+        let mut rows = rows();
+        let usage = |cpu_milli| Usage { cpu_milli, memory: 1 };
+        rows.set_usage([
+            ("a", "web-9", usage(5)),
+            ("b", "db-1", usage(900)),
+            ("x", "gone", usage(1)),
+        ]);
+        let mut query = Query::new(Scope::all());
+        query.sort = vec![(Field::Cpu, true)];
+        assert_eq!(ask(&mut rows, &query), ["db-1", "web-9", "db-2", "web-10"]);
+        query.filters = vec![Filter::parse("cpu", ">0.5")];
+        assert_eq!(ask(&mut rows, &query), ["db-1"]);
+        rows.remove("b", "db-1");
+        assert_eq!(rows.usage("b", "db-1"), None);
+    }
+
+    #[test]
+    fn only_changes_are_changes() {
+        let mut rows = rows();
+        assert!(rows.upsert(row("a", "web-9", "Pending", 20, 3600), NOW).is_none());
+        let change = rows.upsert(row("a", "web-9", "Running", 20, 3600), NOW);
+        assert_eq!(change.map(|(kind, _)| kind), Some(ChangeKind::Updated));
+        assert!(rows.remove("a", "web-9").is_some());
+        assert!(rows.remove("a", "web-9").is_none());
+        assert_eq!(rows.len(), 3);
+    }
+
+    #[test]
+    fn only_so_many_orders_are_kept() {
+        let mut rows = rows();
+        for number in 0..20 {
+            let mut query = Query::new(Scope::all());
+            query.sort = vec![(Field::Label(format!("l-{number}").into()), false)];
+            ask(&mut rows, &query);
+        }
+        assert!(rows.orders.len() <= MOST_ORDERS);
+    }
+
+    proptest! {
+        /// Whatever is written in whatever order, each order holds each row once, in order.
+        #[test]
+        fn orders_stay_in_order(writes in prop::collection::vec((0u8..20, 0u8..3, 0u8..6, 0i64..5), 1..150)) {
+            let mut rows = Rows::new(false);
+            rows.set_columns(columns());
+            let fields = ["name", "status", "restarts", "age", "node", "capacity"];
+            let mut query = Query::new(Scope::all());
+            query.limit = 1000;
+            for field in fields {
+                query.sort = vec![(Field::parse(field), false)];
+                rows.build_order(&query).unwrap();
+            }
+            let mut model = BTreeMap::new();
+            for (name, namespace, what, restarts) in writes {
+                let (name, namespace) = (format!("p-{name}"), format!("ns-{namespace}"));
+                if what == 0 {
+                    rows.remove(&namespace, &name);
+                    model.remove(&(namespace, name));
+                } else {
+                    let status = if what % 2 == 0 { "Running" } else { "Pending" };
+                    rows.upsert(row(&namespace, &name, status, restarts, i64::from(what) * 60), NOW);
+                    model.insert((namespace, name), restarts);
+                }
+            }
+            prop_assert_eq!(rows.len(), model.len());
+            for field in fields {
+                for down in [false, true] {
+                    query.sort = vec![(Field::parse(field), down)];
+                    prop_assert!(rows.has_order(&query).unwrap());
+                    let page = rows.query(&query, 1, NOW).unwrap();
+                    prop_assert_eq!(page.total, model.len());
+                    let resolved = resolve(&Field::parse(field), &columns()).unwrap();
+                    let ordered = page.rows.is_sorted_by(|a, b| {
+                        let (a, b) = (resolved.key(a, None), resolved.key(b, None));
+                        if down && !matches!((&a, &b), (Key::Empty, _) | (_, Key::Empty)) { b.compare(&a).is_le() } else { a.compare(&b).is_le() }
+                    });
+                    prop_assert!(ordered, "{} {}", field, down);
+                    for row in &page.rows {
+                        let key = (row.namespace.to_string(), row.name.to_string());
+                        prop_assert_eq!(&row.cells[2], &Cell::Integer(model[&key]));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     client::{Failure, FailureKind, Result, error::unreadable},
     discovery::ResourceType,
-    facts::{self, Facts, Meta, Reading},
+    facts::{self, Facts, Health, Meta, Reading, Verdict},
 };
 
 /// How lists and watches are asked for.
@@ -247,12 +247,15 @@ fn table_row(
         .map(|(column, raw)| making.cell(column, raw))
         .collect();
     exact_times(columns, &mut cells, &reading.facts);
+    let mut reading = reading;
+    if !facts::reads_whole(&context.resource.name) && meta.deletion_timestamp.is_none() {
+        judge_by_columns(columns, &cells, &mut reading.verdict);
+    }
     Ok(make_row(&meta, reading, cells, context))
 }
 
 fn read_object<'a>(raw: &'a RawValue, context: &mut Context<'_>) -> Result<(Meta<'a>, Reading)> {
-    facts::read(&context.resource.name, raw.get(), context.now, context.pool)
-        .map_err(|error| unreadable(&error))
+    facts::read(&context.resource.name, raw.get(), context.pool).map_err(|error| unreadable(&error))
 }
 
 /// Puts the moments that the object itself tells in place of those that were told as lengths of
@@ -292,6 +295,32 @@ fn exact_times(columns: &[Column], cells: &mut [Cell], facts: &Facts) {
     }
 }
 
+/// Of custom resources only the columns are known. Many have one with the state of a condition, and
+/// perhaps one that says why.
+fn judge_by_columns(columns: &[Column], cells: &[Cell], verdict: &mut Verdict) {
+    let text = |keys: &[&str]| {
+        let at = columns.iter().position(|column| keys.contains(&&*column.key))?;
+        match &cells[at] {
+            Cell::Text(text) => Some(&**text),
+            Cell::Boolean(value) => Some(if *value { "True" } else { "False" }),
+            _ => None,
+        }
+    };
+    let health = match text(&["ready", "available", "healthy", "synced"]) {
+        Some("False" | "false") => Health::Degraded,
+        Some("Unknown") => Health::Unknown,
+        _ => return,
+    };
+    let why = text(&["message", "status", "reason"]).filter(|why| !why.is_empty());
+    *verdict = Verdict {
+        health,
+        why: Some(match why {
+            Some(why) => format!("It is not ready: {}", facts::sentence(why)),
+            None => "It says that it is not ready; open it to see its conditions.".to_owned(),
+        }),
+    };
+}
+
 fn make_row(
     meta: &Meta<'_>,
     reading: Reading,
@@ -301,7 +330,7 @@ fn make_row(
     let pool = &mut *context.pool;
     let owners: Vec<Owner> = meta.owner_references.iter().map(|owner| owner.pooled(pool)).collect();
     let row = Row {
-        name: pool.unique(&meta.name),
+        name: meta.name.as_ref().into(),
         namespace: pool.text(&meta.namespace),
         uid: meta.uid.as_ref().into(),
         created: meta.creation_timestamp.0,
@@ -393,6 +422,19 @@ pub(crate) mod tests {
         assert_eq!(row.created, 1_799_996_400);
         assert_eq!(row.cells[2], Cell::Created);
         assert_eq!(page.rows[1].cells[1..], [Cell::Empty, Cell::Empty]);
+    }
+
+    #[test]
+    fn custom_resources_are_judged_by_their_columns() {
+        let columns = json!([{"name": "Name", "type": "string", "format": "name"}, {"name": "Ready", "type": "string"}, {"name": "Status", "type": "string"}]);
+        let page = list(&table(
+            columns,
+            json!([{"cells": ["a", "False", "issuer not found"], "object": object("a")}, {"cells": ["b", "True", ""], "object": object("b")}]),
+        ))
+        .unwrap();
+        assert_eq!(page.rows[0].health, Health::Degraded);
+        assert_eq!(page.rows[0].why.as_deref(), Some("It is not ready: issuer not found."));
+        assert_eq!(page.rows[1].health, Health::Healthy);
     }
 
     #[test]

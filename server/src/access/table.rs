@@ -351,6 +351,7 @@ pub const RULES: &[Rule] = &[
     // Nodes need more: the handler asks. It also names what was done.
     write("POST", "/v1/environments/{environment_id}/kubernetes/objects/{type}/{namespace}/{name}/actions", In(Deploy), "kubernetes_object.act"),
     read("/v1/environments/{environment_id}/kubernetes/objects/{type}/{namespace}/{name}/revisions", In(View)),
+    read("/v1/environments/{environment_id}/kubernetes/objects/{type}/{namespace}/{name}/picture", In(View)),
     write("POST", "/v1/environments/{environment_id}/kubernetes/apply", In(Deploy), "kubernetes_object.apply"),
     read("/v1/environments/{environment_id}/kubernetes/logs", In(View)),
     read("/v1/environments/{environment_id}/kubernetes/logs/ws", In(View)),

@@ -8,7 +8,6 @@ use drover_api::{CreateApiKey, NewKubeconfig, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
-use uuid::Uuid;
 
 use crate::{
     access::{Caller, EnvironmentAccess},

@@ -386,7 +386,7 @@ impl Fields {
                 <TextField label=fill(words.asks_for, &[("what", words.cpu)]) value=self.cpu form=form name="cpu" placeholder="100m" optional=true mono=true />
                 <TextField label=fill(words.asks_for, &[("what", words.memory)]) value=self.memory form=form name="memory" placeholder="128Mi" optional=true mono=true />
             </div>
-            <LabelEditor label=words.variables rows=self.values />
+            <LabelEditor label=words.variables rows=self.values add=words.add_variable />
         }
         .into_any()
     }
@@ -398,7 +398,7 @@ fn Data(rows: RwSignal<Vec<LabelRow>>, secret: bool) -> impl IntoView {
     let words = kubernetes();
     let help = if secret { words.secret_help } else { words.data_help };
     view! {
-        <LabelEditor label=words.data rows=rows help=help />
+        <LabelEditor label=words.data rows=rows help=help add=words.add_key />
     }
 }
 

@@ -142,7 +142,7 @@ pub fn KubernetesList() -> impl IntoView {
     let heading = Signal::derive(move || of.get().map_or_else(|| name.clone(), |of| title(&of)));
     let about = Signal::derive(move || of.get().map(|of| about(&of)));
     let actions = move || {
-        of.get().filter(|of| may(of, "create")).map(|of| {
+        of.get().filter(creatable).map(|of| {
             let href = format!("{}?kind={}", kube.env.path("kubernetes/create"), encode(&of.id));
             let label = fill(words.create_one, &[("kind", &of.kind)]);
             view! { <ButtonLink look=Look::Primary icon=Glyph::Plus href=href label=label /> }
@@ -163,6 +163,11 @@ pub fn KubernetesList() -> impl IntoView {
             </Loaded>
         </Page>
     }
+}
+
+/// Whether the caller may make one, and people do make them.
+fn creatable(of: &ResourceType) -> bool {
+    may(of, "create") && of.id != "events"
 }
 
 fn about(of: &ResourceType) -> String {
@@ -225,7 +230,7 @@ fn table(
         let of = of.clone();
         spec = spec.select(selected, move || many(kube, of.clone(), selected, reload));
     }
-    let (kind, creates) = (of.kind.clone(), may(&of, "create"));
+    let (kind, creates) = (of.kind.clone(), creatable(&of));
     let create = format!("{}?kind={}", kube.env.path("kubernetes/create"), encode(&of.id));
     let spec = spec.empty(move || {
         let narrow = narrowed.with(|now| *now != Narrowed { by: now.by.clone(), wide: now.wide, ..Default::default() });
@@ -280,14 +285,14 @@ pub(super) fn rows(
     // Names of events say nothing: they have columns of their own for what they are about.
     let named = of.id == "events" || columns.iter().any(|column| column.id == "name");
     if !named {
-        spec = spec.column(Column::new("name", t().common.name, name_cell).sort().grow(3));
+        spec = spec.column(Column::new("name", t().common.name, name_cell).sort().roomy(4));
     }
     for (index, column) in columns.iter().enumerate() {
         if column.wide && !wide {
             continue;
         }
         if column.id == "name" {
-            spec = spec.column(Column::new("name", column.name.clone(), name_cell).sort().grow(3));
+            spec = spec.column(Column::new("name", column.name.clone(), name_cell).sort().roomy(4));
             if show_namespace {
                 spec = spec.column(namespace_column(words.namespace));
             }
@@ -299,10 +304,12 @@ pub(super) fn rows(
         })
         .sort();
         spec = spec.column(match kind {
-            ColumnKind::Text if is_short(&column.id) => made.width(6.5),
+            ColumnKind::Text if column.id == "status" => made.width(8.5),
+            ColumnKind::Text if is_short(&column.id) => made.width(5.5),
+            ColumnKind::Text if column.id == "message" => made.roomy(5),
             ColumnKind::Text => made.grow(2),
-            ColumnKind::Number => made.width(6.5),
-            ColumnKind::Time => made.width(7.5),
+            ColumnKind::Number => made.width(5.5),
+            ColumnKind::Time => made.width(6.5),
         });
     }
     if !named && show_namespace {
@@ -315,7 +322,7 @@ pub(super) fn rows(
             let done = Callback::new(move |()| reload.notify());
             actions::of_row(kube, &menu, row, done)
         })
-        .sorted("name")
+        .sorted(if of.id == "events" { "-last_seen" } else { "name" })
         .live(&[Topic::KubernetesResources])
         .when(move |event| event.id == id || event.id.is_empty())
         .pace(250)

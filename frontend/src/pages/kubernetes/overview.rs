@@ -59,7 +59,7 @@ pub fn KubernetesOverview() -> impl IntoView {
         <Standing kube=kube />
         <Page title=title sub=about badge=badge actions=actions>
             <Found remote=kube.cluster>
-                <div class="counts">
+                <div class="counts k8s-counts">
                     {COUNTED.map(|(id, label, glyph)| view! { <Count kube=kube id=id label=label glyph=glyph /> }).collect_view()}
                 </div>
                 <div class="overview">
@@ -200,6 +200,7 @@ fn Unwell(kube: Kube) -> impl IntoView {
         Remote::new(move || {
             api::get(path.clone())
                 .query("health", "failed,degraded")
+                .query("sort", "health,name")
                 .query("limit", 8)
                 .json::<ResourceList>()
         })

@@ -14,9 +14,9 @@ use crate::{
     states::{Stated, Tone},
 };
 
-const WIDTH: f64 = 188.0;
+const WIDTH: f64 = 158.0;
 const HEIGHT: f64 = 52.0;
-const GAP_X: f64 = 56.0;
+const GAP_X: f64 = 30.0;
 const GAP_Y: f64 = 14.0;
 
 /// Where each node stands: columns by rank (ranks that nothing has are left out), rows so that
@@ -151,8 +151,8 @@ fn boxed(kube: Kube, node: &PictureNode) -> AnyView {
         <title>{title.clone()}</title>
         <rect class=format!("box box-{tone}") width=WIDTH height=HEIGHT rx="8" />
         <circle class=format!("dot dot-{tone}") cx="15" cy="19" r="4" />
-        <text class="name" x="26" y="23">{short(&node.name, 22)}</text>
-        <text class="sub" x="14" y="41">{clipped(&under, 30)}</text>
+        <text class="name" x="26" y="23">{short(&node.name, 18)}</text>
+        <text class="sub" x="14" y="41">{clipped(&under, 25)}</text>
     };
     // An SVG link: in a view, `<a>` is HTML's.
     leptos::svg::a()
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn long_names_keep_their_end() {
-        assert_eq!(short("web", 22), "web");
-        assert_eq!(short("checkout-service-7d4b9c6f5-x2x9q", 22), "checkout-servic…-x2x9q");
+        assert_eq!(short("web", 18), "web");
+        assert_eq!(short("checkout-service-7d4b9c6f5-x2x9q", 18), "checkout-se…-x2x9q");
     }
 }

@@ -85,18 +85,15 @@ pub(super) fn Data(secret: bool, detail: Signal<ObjectDetail>) -> impl IntoView 
                 .into_any()
             }
         };
-        view! { <tr><td class="strong mono tight">{name}</td><td>{value}</td></tr> }
+        view! { <dt class="strong mono break">{name}</dt> <dd>{value}</dd> }
     };
     view! {
-        <Card title=words.data flush=true>
+        <Card title=words.data>
             {move || {
                 let all = all.get();
                 match all.is_empty() {
-                    true => view! { <p class="pad faint">{if secret { words.no_values } else { t().common.none }}</p> }.into_any(),
-                    false => view! {
-                        <div class="scroll-x"><table class="plain"><tbody>{all.into_iter().map(row).collect_view()}</tbody></table></div>
-                    }
-                    .into_any(),
+                    true => view! { <p class="faint">{if secret { words.no_values } else { t().common.none }}</p> }.into_any(),
+                    false => view! { <dl class="kv k8s-data">{all.into_iter().map(row).collect_view()}</dl> }.into_any(),
                 }
             }}
         </Card>

@@ -10,6 +10,8 @@ use std::{
 use drover_api::{Change, ClusterSource, ClusterState, Topic};
 use drover_kubernetes::{
     client::{Cluster, Failure, FailureKind, Identity},
+    facts::Health,
+    index::Scope,
     provider,
 };
 use time::OffsetDateTime;
@@ -25,6 +27,7 @@ use super::{
     engine, keep,
     live::{Live, Status},
     metrics,
+    seen::Seen,
     store::{self, ClusterRow},
     telling,
     through_agent::{self, Tunnelled},
@@ -143,7 +146,7 @@ async fn work(app: App, live: Arc<Live>) {
 /// Asks whether the cluster is there, again and again.
 async fn watch(app: &App, live: &Live) {
     loop {
-        let before = live.status();
+        let before = live.heard();
         let asked = timeout(ANSWER, ask(app, live, before.state)).await;
         let answer: std::result::Result<Version, Failure> = asked.unwrap_or_else(|_| {
             Err(Failure::away("The cluster did not answer within 10 seconds."))
@@ -215,11 +218,28 @@ fn tell(app: &App, live: &Live) {
     }
 }
 
+/// What the index has of nodes and pods.
+fn count(live: &Live, version: &str, seen: &mut Seen) {
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let everything = Scope::all();
+    if let Some(nodes) = live.index.opened("nodes").filter(|nodes| nodes.status().state.synced) {
+        let nodes = nodes.select(&everything, |_| true);
+        seen.nodes = count(nodes.len());
+        seen.nodes_ready = count(nodes.iter().filter(|row| row.health == Health::Healthy).count());
+        let labels = nodes.first().map(|row| row.labels.clone());
+        let labels = labels.iter().flat_map(|labels| labels.iter()).map(|(key, _)| &**key);
+        seen.provider = provider::guess(version, labels).map(str::to_owned);
+    }
+    if let Some(pods) = live.index.opened("pods").filter(|pods| pods.status().state.synced) {
+        seen.pods = count(pods.counts(&everything).iter().sum());
+    }
+}
+
 fn status(live: &Live, before: &Status, answer: std::result::Result<Version, Failure>) -> Status {
     match answer {
         Ok(version) => {
             let mut seen = before.seen.clone();
-            seen.provider = provider::guess(&version.git_version, []).map(str::to_owned);
+            count(live, &version.git_version, &mut seen);
             seen.version = Some(version.git_version);
             Status {
                 state: ClusterState::Active,

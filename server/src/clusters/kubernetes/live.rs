@@ -10,10 +10,11 @@ use drover_api::{ClusterSource, ClusterState};
 use drover_kubernetes::{
     client::Cluster,
     discovery::Discovery,
+    health::Deprecated,
     index::{Index, Options},
 };
 use time::OffsetDateTime;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use uuid::Uuid;
 
 use super::{
@@ -57,6 +58,8 @@ pub struct Live {
     pub metrics: Metrics,
     /// The schemas of its types.
     pub schemas: Schemas,
+    /// Its APIs in use that go away, and when they were asked for: the answer has some MiB.
+    pub(super) deprecated: AsyncMutex<Option<(Instant, Vec<Deprecated>)>>,
     row: RwLock<Arc<ClusterRow>>,
     status: RwLock<Arc<Status>>,
     shares: watch::Sender<Arc<[Share]>>,
@@ -86,6 +89,7 @@ impl Live {
             index: Index::start(cluster.clone(), Options::default()),
             metrics: Metrics::default(),
             schemas: Schemas::default(),
+            deprecated: AsyncMutex::default(),
             cluster,
             row: RwLock::new(Arc::new(row)),
             status: RwLock::new(Arc::new(status)),
@@ -108,7 +112,7 @@ impl Live {
 
     /// How it stands.
     pub fn status(&self) -> Status {
-        let known = self.status.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.heard();
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut status = Status::clone(&known);
         // Whatever it was that was answered last.
@@ -119,6 +123,11 @@ impl Live {
                 Some(format!("Drover cannot keep the roles of its environments there: {why}"));
         }
         status
+    }
+
+    /// What it last said of itself.
+    pub(super) fn heard(&self) -> Arc<Status> {
+        self.status.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn set_kept(&self, problem: Option<String>) {

@@ -184,9 +184,8 @@ async fn sample(live: &Live) -> Result<(), Failure> {
     let at = now();
     for (list, items) in [("nodes", &nodes.items), ("pods", &pods.items)] {
         if let Some(list) = live.index.opened(list) {
-            let of = |item: &Item| item.usage();
             let measured = items.iter().map(|item| {
-                (item.metadata.namespace.as_str(), item.metadata.name.as_str(), of(item))
+                (item.metadata.namespace.as_str(), item.metadata.name.as_str(), item.usage())
             });
             list.set_usage(measured);
         }

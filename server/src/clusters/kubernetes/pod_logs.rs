@@ -468,9 +468,14 @@ impl Merged {
             }
         }
         let mut lines = std::mem::take(&mut self.ready);
-        lines.sort_by(|a, b| a.at.cmp(&b.at));
+        in_order(&mut lines);
         lines
     }
+}
+
+/// Puts lines in order of time. As texts they are not: kubelets leave out zeros at the end.
+pub(super) fn in_order(lines: &mut [PodLogLine]) {
+    lines.sort_by_cached_key(|line| Moment::parse(&line.at));
 }
 
 /// A line of a download.

@@ -3,7 +3,7 @@
 use drover_api::{ColumnKind, ObjectHealth, ResourceColumn, ResourceGroup, ResourceRow, Timestamp};
 use drover_kubernetes::{
     discovery::{ResourceType, type_name},
-    facts::{Facts, Health, reads_whole},
+    facts::{Health, reads_whole},
     index::{self, Cell, Comparison, Field, Filter, Group, Owner, Row},
 };
 use serde_json::Value;
@@ -109,41 +109,21 @@ pub(super) fn health(kind: &ResourceType, row: &Row) -> Option<ObjectHealth> {
         Health::Failed => ObjectHealth::Failed,
         Health::Degraded | Health::Unknown => ObjectHealth::Degraded,
         Health::Progressing => ObjectHealth::Progressing,
-        Health::Healthy if is_idle(row) => ObjectHealth::Idle,
+        Health::Healthy if row.is_idle() => ObjectHealth::Idle,
         Health::Healthy => ObjectHealth::Healthy,
     })
 }
 
-fn is_idle(row: &Row) -> bool {
-    match &row.facts {
-        Facts::Pod(pod) => &*pod.phase == "Succeeded",
-        Facts::Workload(workload) => {
-            workload.paused || workload.desired == 0 || workload.ended.is_some()
-        }
-        Facts::CronJob(cron) => cron.suspended,
-        _ => false,
-    }
-}
-
-/// The filter of the states that are wanted, as the index names them.
+/// The filter of the states that are wanted.
 pub(super) fn health_filter(wanted: &str) -> Filter {
-    let mut values = Vec::new();
-    for state in wanted.split(',').map(str::trim) {
-        match state {
-            "degraded" => values.extend(["degraded", "unknown"]),
-            // The index has no state of its own for what is switched off.
-            "idle" => values.push("healthy"),
-            other => values.push(other),
-        }
-    }
-    let values = values.into_iter().map(str::to_owned).collect();
+    let values = wanted.split(',').map(|state| state.trim().to_owned()).collect();
     Filter { field: Field::Health, comparison: Comparison::Equal, values }
 }
 
 /// What an object belongs to, as its address has it: `deployments.apps/web`.
 fn owner(row: &Row) -> Option<String> {
     let (kind, name) = row.workload()?;
-    let group = row.controller().map_or("", |owner: &Owner| &owner.group);
+    let group = row.controller().map_or("", |owner: &Owner| &*owner.group);
     Some(format!("{}/{name}", type_of(kind, group)))
 }
 

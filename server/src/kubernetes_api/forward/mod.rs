@@ -34,7 +34,6 @@ use axum::{
 use drover_api::{NewPortForward, Permission, PortForward, Timestamp};
 use drover_kubernetes::{client::Identity, target::Target};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use self::grant::Grant;
 use super::{

@@ -2,32 +2,10 @@
 //! of the catalog in one, and what a readonly user of the other sees and may not do.
 
 use drover_api::{Environment, List, Role};
-use drover_test_kubernetes::ApiServer;
-use drover_tests::{Browser, Client, TestServer, eventually};
+use drover_tests::{Browser, CLUSTER_LIMIT, Client, Kubernetes, TestServer, eventually};
 use uuid::Uuid;
 
-use super::{EXPECTED, SOON, account_menu, catalog, signed_in, signed_in_as};
-
-/// The cluster: the one that is given, else a stand-in that ends with the test.
-struct Cluster {
-    kubeconfig: String,
-    _stand_in: Option<ApiServer>,
-}
-
-impl Cluster {
-    async fn start() -> Self {
-        match std::env::var_os("DROVER_TEST_KUBECONFIG") {
-            Some(file) => Self {
-                kubeconfig: std::fs::read_to_string(file).unwrap(),
-                _stand_in: None,
-            },
-            None => {
-                let server = ApiServer::builder().start().await.unwrap();
-                Self { kubeconfig: server.admin_kubeconfig().unwrap(), _stand_in: Some(server) }
-            }
-        }
-    }
-}
+use super::{EXPECTED, account_menu, catalog, signed_in, signed_in_as};
 
 /// A server with a catalog of its own.
 async fn server_with_apps() -> (TestServer, tempfile::TempDir) {
@@ -38,13 +16,8 @@ async fn server_with_apps() -> (TestServer, tempfile::TempDir) {
     (server, apps)
 }
 
-/// Names that no other run has.
-fn own(name: &str) -> String {
-    format!("drover-{name}-{}", &Uuid::new_v4().simple().to_string()[..8])
-}
-
 /// Brings the cluster in, from the list of clusters on.
-async fn import(b: &Browser, cluster: &Cluster) {
+async fn import(b: &Browser, cluster: &Kubernetes) {
     b.click_text_in("//nav", "Clusters").await;
     b.see("main", "No clusters yet").await;
     b.screenshot("kubernetes-no-clusters").await;
@@ -77,8 +50,7 @@ async fn environment(b: &Browser, admin: &Client, name: &str, namespace: &str) -
     b.screenshot(&format!("kubernetes-environment-{name}")).await;
     b.click_text_in("//dialog[@open]", "Create").await;
     b.see(".table-row", name).await;
-    let list: List<Environment> =
-        admin.get("/v1/environments?limit=1000").await.expect(200).json();
+    let list: List<Environment> = admin.get("/v1/environments?limit=1000").await.expect(200).json();
     list.items.iter().find(|one| one.name == name).unwrap().id
 }
 
@@ -96,13 +68,13 @@ async fn install(b: &Browser) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_environments_share_a_cluster_each_under_its_own_roles() {
-    let cluster = Cluster::start().await;
+    let cluster = Kubernetes::start().await;
     let (server, _apps) = server_with_apps().await;
     let admin = server.admin().await;
     let default = server.default_environment().await.id;
     let b = signed_in(&server, default, "").await;
     import(&b, &cluster).await;
-    let (dev, live) = (own("dev"), own("live"));
+    let (dev, live) = (cluster.namespace("dev"), cluster.namespace("live"));
     let development = environment(&b, &admin, "Development", &dev).await;
     let production = environment(&b, &admin, "Production", &live).await;
     b.click_text_in("//nav", "Clusters").await;
@@ -153,7 +125,8 @@ async fn two_environments_share_a_cluster_each_under_its_own_roles() {
     let editable = "return document.querySelector('.cm-content').isContentEditable";
     assert_eq!(r.run(editable).await, false);
     r.screenshot("kubernetes-readonly").await;
-    let path = format!("/v1/environments/{production}/kubernetes/objects/deployments.apps/{live}/shop");
+    let path =
+        format!("/v1/environments/{production}/kubernetes/objects/deployments.apps/{live}/shop");
     ron.delete(&path).await.expect(403);
     ron.get(&path).await.expect(200);
     ron.get(&format!("/v1/environments/{development}/kubernetes")).await.expect(404);
@@ -172,18 +145,16 @@ async fn two_environments_share_a_cluster_each_under_its_own_roles() {
     mia.see("nav", "资源").await;
     mia.screenshot("kubernetes-overview-chinese").await;
 
-    // The cluster is left as it was found.
-    for (environment, namespace) in [(development, &dev), (production, &live)] {
-        let path = format!("/v1/environments/{environment}/kubernetes/namespaces/{namespace}");
-        let status = admin.delete(&path).await.status;
-        assert!(status == 204 || status == 202, "{status}");
-    }
-    eventually("the namespaces are gone", SOON, async || {
-        let clusters = admin.get("/v1/kubernetes/clusters").await.expect(200).value();
-        let id = clusters["items"][0]["id"].as_str()?.to_owned();
-        let path = format!("/v1/kubernetes/clusters/{id}/namespaces");
-        let left = admin.get(&path).await.expect(200).value().to_string();
-        (!left.contains(&dev) && !left.contains(&live)).then_some(())
+    // The namespaces go with a word on the page, which has to be typed.
+    b.open(&format!("{}/environments/{production}/kubernetes/limits", server.base())).await;
+    b.see(".line-list", &live).await;
+    b.screenshot("kubernetes-limits").await;
+    b.click(".line-list button").await;
+    b.fill("dialog[open] input", &live).await;
+    b.click_text_in("//dialog[@open]", "Delete").await;
+    b.gone(".line-list", &live).await;
+    eventually("the namespace is gone", CLUSTER_LIMIT, async || {
+        (!cluster.kubectl(&["get", "namespaces", "-o", "name"]).contains(&live)).then_some(())
     })
     .await;
     for browser in [&b, &mia, &r] {

@@ -92,7 +92,8 @@ async fn a_cluster_that_is_gone_for_a_while_is_shown_as_it_was() {
     })
     .await;
     // A change is refused in words, at once.
-    let delete = fixture.environment.path(&format!("/objects/configmaps/{}/first", fixture.namespace()));
+    let delete =
+        fixture.environment.path(&format!("/objects/configmaps/{}/first", fixture.namespace()));
     site.admin.delete(&delete).await.problem(503, "cluster_unreachable");
 
     faults.set_away(false);

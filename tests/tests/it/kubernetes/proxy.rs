@@ -1,7 +1,7 @@
 //! A cluster's own API through Drover: the real `kubectl`, under each role.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},

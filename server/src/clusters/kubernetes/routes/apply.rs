@@ -61,10 +61,10 @@ pub(super) async fn apply(target: Target, body: Body) -> Result<Json<Applied>> {
         items.push(match outcome {
             Ok(done) => done,
             Err(failure) => {
-                if failure.kind() == FailureKind::Away {
+                if failure.kind() == FailureKind::Away && failure.status() == 0 {
                     away = Some(failure.clone());
                 }
-                refused(document, &failure)
+                refused(&applying, document, &failure)
             }
         });
     }
@@ -98,7 +98,7 @@ fn bad(message: impl Into<String>) -> Failure {
 }
 
 /// What was refused, and why.
-fn refused(document: &Document, failure: &Failure) -> AppliedObject {
+fn refused(applying: &Applying<'_>, document: &Document, failure: &Failure) -> AppliedObject {
     let conflicts: Vec<FieldConflict> = failure
         .causes()
         .iter()
@@ -109,10 +109,16 @@ fn refused(document: &Document, failure: &Failure) -> AppliedObject {
         })
         .collect();
     let object = &document.object;
+    let discovery = applying.target.live.index.discovery();
+    let kind = discovery.and_then(|known| {
+        known.of_kind(text(object, "/apiVersion"), text(object, "/kind")).cloned()
+    });
+    let own = || Some(text(object, "/metadata/namespace").to_owned()).filter(|n| !n.is_empty());
+    let namespace = kind.as_ref().and_then(|kind| applying.namespace(kind, object).ok());
     AppliedObject {
         line: document.line,
-        type_id: None,
-        namespace: Some(text(object, "/metadata/namespace").to_owned()).filter(|n| !n.is_empty()),
+        type_id: kind.map(|kind| kind.name.to_string()),
+        namespace: namespace.unwrap_or_else(own),
         name: text(object, "/metadata/name").to_owned(),
         outcome: match conflicts.is_empty() {
             true => ApplyOutcome::Refused,

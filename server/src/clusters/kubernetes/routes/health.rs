@@ -1,6 +1,9 @@
 //! How a cluster fares: what its control plane says, what goes away, what ends, what is left.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
 
 use axum::extract::State;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -33,6 +36,8 @@ use crate::{
 
 /// How long one of the questions may take.
 const LONGEST: Duration = Duration::from_secs(10);
+/// How long the answer to which APIs go away is good for.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
 /// The largest answers that are read.
 const LARGEST_CHECKS: usize = 1 << 20;
 const LARGEST_METRICS: usize = 64 << 20;
@@ -82,7 +87,7 @@ async fn look(app: &App, live: &Live, scope: &Scope) -> ClusterHealth {
     };
     let (checks, deprecations, certificates) = tokio::join!(
         checks(cluster),
-        async { if everything { deprecations(cluster).await } else { Vec::new() } },
+        async { if everything { deprecations(live, cluster).await } else { Vec::new() } },
         expiring(app, live, cluster, scope)
     );
     ClusterHealth { checks, deprecations, certificates, capacity, nodes, warnings }
@@ -113,14 +118,20 @@ async fn checks(cluster: &Cluster) -> Vec<ClusterCheck> {
     health::checks(&text).into_iter().map(show).collect()
 }
 
-async fn deprecations(cluster: &Cluster) -> Vec<ApiDeprecation> {
-    let text = text(cluster, "/metrics", LARGEST_METRICS).await.unwrap_or_default();
-    let show = |found: health::Deprecated| ApiDeprecation {
-        api: found.api,
-        removed_in: found.removed_in,
+async fn deprecations(live: &Live, cluster: &Cluster) -> Vec<ApiDeprecation> {
+    // Those who ask meanwhile wait for the same answer.
+    let mut known = live.deprecated.lock().await;
+    if known.as_ref().is_none_or(|(at, _)| at.elapsed() > ASK_AGAIN)
+        && let Some(text) = text(cluster, "/metrics", LARGEST_METRICS).await
+    {
+        *known = Some((Instant::now(), health::deprecated(&text)));
+    }
+    let show = |found: &health::Deprecated| ApiDeprecation {
+        api: found.api.clone(),
+        removed_in: found.removed_in.clone(),
         used_by: None,
     };
-    health::deprecated(&text).into_iter().map(show).collect()
+    known.iter().flat_map(|(_, all)| all).map(show).collect()
 }
 
 async fn expiring(

@@ -8,6 +8,7 @@ use axum::{
 use bytes::Bytes;
 use drover_api::{Freshness, List, ResourceGroup, ResourceList, ResourceType};
 use drover_kubernetes::{
+    client::{Failure, FailureKind},
     discovery,
     index::{
         Comparison, Field, Filter, Live as LiveList, Page, Query as Question, Scope, Selector,
@@ -71,6 +72,14 @@ pub(super) async fn types(target: Target) -> Result<Json<List<ResourceType>>> {
             })
             .collect(),
     )))
+}
+
+/// A question that the index cannot make sense of.
+fn misasked(failure: Failure) -> Error {
+    match failure.kind() {
+        FailureKind::BadRequest => wrong(failure.message()),
+        _ => failed(failure),
+    }
 }
 
 /// What is asked of a list, by the parameters of an address.
@@ -198,7 +207,7 @@ pub(super) async fn list(
 ) -> Result<Response> {
     let list = open(&target, &kind).await?;
     let Asked { question, .. } = read_question(&target, &list, parameters)?;
-    let page = list.page(&question).map_err(failed)?;
+    let page = list.page(&question).map_err(misasked)?;
     let now = list.freshness();
     let age_ms = u64::try_from(now.age.as_millis()).unwrap_or(u64::MAX);
     let freshness = Freshness { revision: page.revision, age_ms };
@@ -230,7 +239,7 @@ pub(super) async fn groups(
     let list = open(&target, &kind).await?;
     let Asked { question, by } = read_question(&target, &list, parameters)?;
     let by = by.ok_or_else(|| wrong("`by` says by what to group."))?;
-    let groups = list.groups(&question, &by).map_err(failed)?;
+    let groups = list.groups(&question, &by).map_err(misasked)?;
     let mut groups = shown::groups(&target.live, &by, groups);
     groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
     groups.truncate(MOST_GROUPS);

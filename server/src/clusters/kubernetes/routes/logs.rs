@@ -169,7 +169,7 @@ async fn last_lines(mut log: Merged) -> Result<Vec<PodLogLine>> {
         }
     }
     let mut lines: Vec<PodLogLine> = kept.into();
-    lines.sort_by(|a, b| a.at.cmp(&b.at));
+    pod_logs::in_order(&mut lines);
     Ok(lines)
 }
 

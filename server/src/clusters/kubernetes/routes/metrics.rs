@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use drover_api::{ClusterMetrics, ObjectMetrics};
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{
     super::metrics::{self, Series},

@@ -10,6 +10,7 @@ mod lists;
 mod logs;
 mod metrics;
 mod objects;
+mod picture;
 mod shell;
 mod target;
 
@@ -38,6 +39,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(lists::groups))
         .routes(routes!(objects::get, objects::delete))
         .routes(routes!(objects::schema))
+        .routes(routes!(picture::show))
         .routes(routes!(apply::apply))
         .routes(routes!(actions::act))
         .routes(routes!(actions::list_revisions))

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// See the module.
-pub(super) struct Target {
+pub(in super::super) struct Target {
     pub app: App,
     pub caller: Caller,
     pub access: EnvironmentAccess,
@@ -36,7 +36,7 @@ pub(super) struct Target {
 }
 
 /// An object that a path names.
-pub(super) struct Place {
+pub(in super::super) struct Place {
     pub kind: Arc<ResourceType>,
     pub namespace: Option<String>,
     pub name: String,

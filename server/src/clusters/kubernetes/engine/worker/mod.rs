@@ -62,12 +62,11 @@ impl From<Failure> for Failed {
             FailureKind::Conflict | FailureKind::Expired => !fields,
             _ => failure.is_transient(),
         };
-        let mut message = failure.message().to_owned();
-        for cause in failure.causes().iter().take(5) {
-            if !message.contains(&cause.message) {
-                message.push_str(&format!(" {}: {}", cause.field, cause.message));
-            }
-        }
+        let said = failure.message();
+        let more = failure.causes().iter().filter(|cause| !said.contains(&cause.message)).take(5);
+        let more: String =
+            more.map(|cause| format!(" {}: {}", cause.field, cause.message)).collect();
+        let message = format!("{said}{more}");
         Self { transient, error: operation_error(failure.kind().code(), &message) }
     }
 }
