@@ -140,7 +140,7 @@ pub struct CreateStack {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum StackSource {
-    /// A Compose text of one's own.
+    /// A Compose text of one's own; or, on a Kubernetes cluster, manifests.
     Compose {
         /// The text, at most 1 MiB.
         compose: String,

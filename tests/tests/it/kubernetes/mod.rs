@@ -8,6 +8,7 @@ mod clusters;
 mod objects;
 mod proxy;
 mod resources;
+mod stacks;
 mod streams;
 
 use drover_api::{EnvironmentCluster, KubernetesCluster, Role};

@@ -8,6 +8,7 @@ use std::{
 use drover_compose::Project;
 use drover_kubernetes::{
     discovery::{Discovery, ResourceType},
+    objects::is_path_segment,
     render::{self, File, Registry, names},
     standing::{self, Goal, Standing},
 };
@@ -115,6 +116,11 @@ impl Worker {
                 name: object.name().to_owned(),
             };
             let Some(of) = type_of(&types, &reference) else { continue };
+            if !is_path_segment(&reference.name) {
+                let why = format!("`{}` is no name of a {}.", reference.name, reference.kind);
+                let error = operation_error("bad_name", &why);
+                return Err(Failed { transient: false, error });
+            }
             if of.namespaced {
                 let own = object.namespace().unwrap_or(&namespace).to_owned();
                 if !place.has(&own) {
