@@ -34,7 +34,9 @@ const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 const LIMITS: &str = "drover";
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 16 << 20;
-const BY_DROVER: &str = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Ddrover";
+/// The label that says by whose word something is kept: another installation of Drover may keep
+/// things of its own in the same cluster.
+const CLUSTER: &str = "drover.io/cluster";
 
 /// Keeps it all, whenever something has changed.
 pub(super) async fn run(app: &App, live: &Live) {
@@ -79,9 +81,6 @@ async fn keep_once(app: &App, live: &Live) -> Result<()> {
     }
     let discovery = discovery::discover(&live.cluster).await.map_err(super::failed)?;
     let shares = live.shares();
-    for object in wanted_cluster_objects(&discovery, &shares) {
-        apply(live, &object).await?;
-    }
     let mut kept = HashSet::new();
     for share in shares.iter().filter(|share| !share.whole_cluster) {
         for namespace in &share.namespaces {
@@ -93,6 +92,11 @@ async fn keep_once(app: &App, live: &Live) -> Result<()> {
                 kept.insert((namespace.clone(), name));
             }
         }
+    }
+    // After the namespaces, for which somebody may be waiting; their bindings may name roles that
+    // come a moment later.
+    for object in wanted_cluster_objects(&discovery, &shares) {
+        apply(live, &object).await?;
     }
     remove_superfluous(live, &shares, &kept).await?;
     tx.commit().await?;
@@ -119,9 +123,16 @@ fn wanted_cluster_objects(discovery: &Discovery, shares: &[Share]) -> Vec<Value>
     let mut all = roles::cluster_roles(&kinds(discovery));
     all.extend(roles::common_bindings());
     for share in shares.iter().filter(|share| share.whole_cluster) {
-        all.extend(roles::cluster_bindings(share.environment_id));
+        let bindings = roles::cluster_bindings(share.environment_id);
+        all.extend(bindings.into_iter().map(|binding| own(share, binding)));
     }
     all
+}
+
+/// An object with the label that it is kept by this installation.
+fn own(share: &Share, mut object: Value) -> Value {
+    object["metadata"]["labels"][CLUSTER] = json!(share.cluster_id);
+    object
 }
 
 /// All that a namespace of an environment is to have, itself first.
@@ -161,7 +172,7 @@ pub(super) fn namespace_objects(share: &Share, namespace: &str) -> Vec<Value> {
             }] },
         }));
     }
-    all
+    all.into_iter().map(|object| own(share, object)).collect()
 }
 
 /// Where objects of a kind that Drover keeps are.
@@ -237,7 +248,6 @@ async fn remove_superfluous(
         .iter()
         .filter(|share| share.whole_cluster)
         .flat_map(|share| roles::cluster_bindings(share.environment_id))
-        .chain(roles::common_bindings())
         .filter_map(|binding| binding["metadata"]["name"].as_str().map(str::to_owned))
         .collect();
     for (_, name) in list(live, "ClusterRoleBinding").await? {
@@ -250,7 +260,7 @@ async fn remove_superfluous(
 
 /// Takes Drover's labels off namespaces that belong to no environment any more.
 async fn release_namespaces(live: &Live, shares: &[Share]) -> Result<()> {
-    let path = format!("/api/v1/namespaces?labelSelector={}", ENVIRONMENT.replace('/', "%2F"));
+    let path = format!("/api/v1/namespaces?{}", ours(live));
     let found: Value =
         live.cluster.get_json(&path, Identity::Drover).await.map_err(super::failed)?;
     for item in found["items"].as_array().into_iter().flatten() {
@@ -267,7 +277,7 @@ async fn release_namespaces(live: &Live, shares: &[Share]) -> Result<()> {
             continue;
         }
         let patch = json!({ "metadata": { "labels": {
-            ENVIRONMENT: null, ENFORCE: null, (roles::MANAGED_BY.0): null,
+            ENVIRONMENT: null, CLUSTER: null, ENFORCE: null, (roles::MANAGED_BY.0): null,
         } } });
         let path = format!("{}/{name}?fieldManager=drover", collection("Namespace", None));
         let body = full(patch.to_string());
@@ -284,9 +294,14 @@ fn gone_is_fine(done: drover_kubernetes::client::Result<()>) -> Result<()> {
     }
 }
 
+/// Selects what this installation keeps in a cluster.
+fn ours(live: &Live) -> String {
+    format!("labelSelector={}%3D{}", CLUSTER.replace('/', "%2F"), live.id)
+}
+
 /// The namespaces and names of what Drover has made of a kind.
 async fn list(live: &Live, kind: &str) -> Result<Vec<(String, String)>> {
-    let path = format!("{}?{BY_DROVER}", collection(kind, None));
+    let path = format!("{}?{}", collection(kind, None), ours(live));
     let found: Value =
         live.cluster.get_json(&path, Identity::Drover).await.map_err(super::failed)?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
