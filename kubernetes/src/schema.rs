@@ -2,7 +2,7 @@
 //!
 //! <https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use serde_json::{Map, Value, json};
 
@@ -23,9 +23,9 @@ pub fn of_kind(document: &Value, group: &str, version: &str, kind: &str) -> Opti
     let mut open = Vec::new();
     let mut schema = rewritten(root, &mut open);
     while let Some(name) = open.pop() {
-        if !found.contains_key(&name) {
-            let part = schemas.get(&name).map_or(Value::Bool(true), |s| rewritten(s, &mut open));
-            found.insert(name, part);
+        if let Entry::Vacant(place) = found.entry(name) {
+            let part = schemas.get(place.key());
+            place.insert(part.map_or(Value::Bool(true), |part| rewritten(part, &mut open)));
         }
     }
     let top = schema.as_object_mut()?;
