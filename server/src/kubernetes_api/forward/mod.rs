@@ -128,7 +128,11 @@ fn check(input: &NewPortForward) -> Result<()> {
         return Err(Error::invalid_field("name", "The name of a Service or Pod."));
     }
     let is_number = input.port.parse::<u16>().is_ok_and(|port| port > 0);
-    if !is_number && (!is_name(&input.port, 15) || input.port.contains('.')) {
+    // Names of ports have a letter at least.
+    let is_port_name = is_name(&input.port, 15)
+        && !input.port.contains('.')
+        && input.port.bytes().any(|b| b.is_ascii_lowercase());
+    if !is_number && !is_port_name {
         return Err(Error::invalid_field("port", "The number of a port, or its name."));
     }
     Ok(())
