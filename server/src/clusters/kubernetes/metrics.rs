@@ -247,13 +247,13 @@ fn series(known: &HashMap<Key, Ring>, wanted: impl Fn(&str, &str) -> bool) -> Ve
         .map(|((namespace, name), ring)| Series {
             namespace: namespace.clone(),
             name: name.clone(),
-            samples: ring.iter().filter_map(Sample::to_api).collect(),
+            samples: ring.iter().copied().filter_map(Sample::to_api).collect(),
         })
         .collect()
 }
 
 impl Sample {
-    fn to_api(&self) -> Option<MetricSample> {
+    fn to_api(self) -> Option<MetricSample> {
         Some(MetricSample {
             at: Timestamp(OffsetDateTime::from_unix_timestamp(self.at).ok()?),
             cpu_millis: self.usage.cpu_milli.into(),
