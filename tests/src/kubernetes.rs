@@ -24,6 +24,8 @@ pub struct Kubernetes {
     /// An administrator's kubeconfig.
     pub kubeconfig: String,
     stand_in: Option<ApiServer>,
+    // After the stand-in, which lives in it.
+    _runtime: Option<Background>,
     folder: TempDir,
     /// Ends the names of this test's namespaces.
     suffix: String,
@@ -34,22 +36,33 @@ impl Kubernetes {
     /// The real cluster, or a stand-in of this test's own.
     pub async fn start() -> Self {
         match std::env::var("DROVER_TEST_KUBECONFIG") {
-            Ok(path) => Self::of(std::fs::read_to_string(&path).expect(&path), None),
+            Ok(path) => Self::of(std::fs::read_to_string(&path).expect(&path), None, None),
             Err(_) => Self::stand_in(ApiServer::builder()).await,
         }
     }
 
     /// A stand-in, for what cannot be asked of a real cluster: its faults.
     pub async fn stand_in(builder: StandIn) -> Self {
-        let server = builder.start().await.unwrap();
-        Self::of(server.admin_kubeconfig().unwrap(), Some(server))
+        // In threads of its own: the test's stands still while it waits for `kubectl`.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let server = runtime.spawn(builder.start()).await.unwrap().unwrap();
+        let kubeconfig = server.admin_kubeconfig().unwrap();
+        Self::of(kubeconfig, Some(server), Some(Background(Some(runtime))))
     }
 
-    fn of(kubeconfig: String, stand_in: Option<ApiServer>) -> Self {
+    fn of(
+        kubeconfig: String,
+        stand_in: Option<ApiServer>,
+        runtime: Option<Background>,
+    ) -> Self {
         let folder = tempfile::Builder::new().prefix("drover-kube-").tempdir().unwrap();
         std::fs::write(folder.path().join("config"), &kubeconfig).unwrap();
         let suffix = Uuid::new_v4().simple().to_string()[..8].to_owned();
-        Self { kubeconfig, stand_in, folder, suffix, made: Mutex::default() }
+        Self { kubeconfig, stand_in, _runtime: runtime, folder, suffix, made: Mutex::default() }
     }
 
     /// The stand-in.
@@ -100,6 +113,17 @@ impl Kubernetes {
     /// What imports it into Drover.
     pub fn import(&self, name: &str) -> Value {
         json!({ "name": name, "kubeconfig": self.kubeconfig, "allow_private_address": true })
+    }
+}
+
+/// A runtime that ends without being waited for: a test may not block.
+struct Background(Option<tokio::runtime::Runtime>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
