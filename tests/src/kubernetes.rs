@@ -54,11 +54,7 @@ impl Kubernetes {
         Self::of(kubeconfig, Some(server), Some(Background(Some(runtime))))
     }
 
-    fn of(
-        kubeconfig: String,
-        stand_in: Option<ApiServer>,
-        runtime: Option<Background>,
-    ) -> Self {
+    fn of(kubeconfig: String, stand_in: Option<ApiServer>, runtime: Option<Background>) -> Self {
         let folder = tempfile::Builder::new().prefix("drover-kube-").tempdir().unwrap();
         std::fs::write(folder.path().join("config"), &kubeconfig).unwrap();
         let suffix = Uuid::new_v4().simple().to_string()[..8].to_owned();

@@ -40,9 +40,17 @@ impl Fixture {
         &self.environment.namespaces[0]
     }
 
+    fn config_map(&self, name: &str) -> String {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": name, "namespace": self.namespace() },
+        })
+        .to_string()
+    }
+
     /// Makes a ConfigMap.
     fn make(&self, name: &str) {
-        self.cluster().kubectl(&["create", "configmap", name, "-n", self.namespace()]);
+        self.cluster().kubectl_with(&["create", "-f", "-"], &self.config_map(name));
     }
 
     async fn list(&self, client: &Client, kind: &str) -> ResourceList {
@@ -137,8 +145,9 @@ async fn a_cluster_that_asks_for_a_pause_gets_it() {
     faults.cut_connections();
     // As soon as it answers again.
     eventually("kubectl gets through", CLUSTER_LIMIT, async || {
-        let arguments = ["create", "configmap", "second", "-n", fixture.namespace()];
-        fixture.cluster().try_kubectl(&arguments, "").status.success().then_some(())
+        let made =
+            fixture.cluster().try_kubectl(&["create", "-f", "-"], &fixture.config_map("second"));
+        made.status.success().then_some(())
     })
     .await;
     fixture.shows(&["first", "second"]).await;
