@@ -99,6 +99,12 @@ impl Kubernetes {
         String::from_utf8_lossy(&done.stdout).trim().to_owned()
     }
 
+    /// Makes an object. As JSON, which is the form that the stand-in takes: `kubectl create KIND`
+    /// would send another one.
+    pub fn create(&self, object: &Value) {
+        self.kubectl_with(&["create", "-f", "-"], &object.to_string());
+    }
+
     /// An object as JSON.
     pub fn object(&self, arguments: &[&str]) -> Value {
         let mut all = vec!["get", "-o", "json"];

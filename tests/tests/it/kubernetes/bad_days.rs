@@ -40,17 +40,16 @@ impl Fixture {
         &self.environment.namespaces[0]
     }
 
-    fn config_map(&self, name: &str) -> String {
+    fn config_map(&self, name: &str) -> Value {
         json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": { "name": name, "namespace": self.namespace() },
         })
-        .to_string()
     }
 
     /// Makes a ConfigMap.
     fn make(&self, name: &str) {
-        self.cluster().kubectl_with(&["create", "-f", "-"], &self.config_map(name));
+        self.cluster().create(&self.config_map(name));
     }
 
     async fn list(&self, client: &Client, kind: &str) -> ResourceList {
@@ -145,8 +144,9 @@ async fn a_cluster_that_asks_for_a_pause_gets_it() {
     faults.cut_connections();
     // As soon as it answers again.
     eventually("kubectl gets through", CLUSTER_LIMIT, async || {
-        let made =
-            fixture.cluster().try_kubectl(&["create", "-f", "-"], &fixture.config_map("second"));
+        let made = fixture
+            .cluster()
+            .try_kubectl(&["create", "-f", "-"], &fixture.config_map("second").to_string());
         made.status.success().then_some(())
     })
     .await;

@@ -272,7 +272,8 @@ async fn kubectl_works_as_with_the_cluster_itself() {
     grace.kubectl(&["rollout", "restart", "deployment/web"]).await;
     grace.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).await;
     grace.kubectl(&["delete", "configmap/words"]).await;
-    grace.kubectl(&["create", "configmap", "tried", "--dry-run=server"]).await;
+    let tried = r#"{ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "tried" } }"#;
+    grace.with(&["create", "--dry-run=server", "-f", "-"], tried).await;
     let gone = grace.refused(&["get", "configmap/words"], "").await;
     assert!(gone.contains("NotFound"), "{gone}");
 

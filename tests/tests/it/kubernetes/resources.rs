@@ -67,15 +67,11 @@ async fn each_role_is_told_what_it_may_do_and_secrets_show_no_values() {
     let site = KubernetesSite::start().await;
     let shop = site.environment("Shop", &["shop"]).await;
     let namespace = &shop.namespaces[0];
-    site.cluster.kubectl(&[
-        "create",
-        "secret",
-        "generic",
-        "door",
-        "-n",
-        namespace,
-        "--from-literal=key=swordfish",
-    ]);
+    site.cluster.create(&json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": "door", "namespace": namespace },
+        "stringData": { "key": "swordfish" },
+    }));
     let reader = site.server.member("reader", shop.id, Role::Readonly).await;
     let writer = site.server.member("writer", shop.id, Role::Restricted).await;
     let verbs = async |client: &drover_tests::Client, id: &str| {
@@ -113,7 +109,10 @@ async fn changes_are_told_to_whom_they_concern() {
     list(&site.admin, &path).await;
     let before = list(&site.admin, &path).await.freshness.revision;
     let namespace = &shop.namespaces[0];
-    site.cluster.kubectl(&["create", "configmap", "-n", namespace, "new"]);
+    site.cluster.create(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": "new", "namespace": namespace },
+    }));
     eventually("the list has it", CLUSTER_LIMIT, async || {
         let now = list(&site.admin, &format!("{path}?name=%3Dnew")).await;
         (now.total == 1 && now.freshness.revision > before).then_some(())
