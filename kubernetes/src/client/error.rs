@@ -157,7 +157,7 @@ impl Failure {
     /// True when the same call may well work a little later, with nothing changed by a person.
     pub fn is_transient(&self) -> bool {
         matches!(self.0.kind, FailureKind::Away | FailureKind::TooManyRequests)
-            || matches!(self.0.status, 500 | 502 | 503 | 504)
+            || self.0.kind == FailureKind::Cluster && matches!(self.0.status, 500 | 502 | 503 | 504)
     }
 
     /// True when there is no such object or resource type.
@@ -358,6 +358,10 @@ fn classify(code: u16, status: &Status) -> FailureKind {
         || message.starts_with("ValidatingAdmissionPolicy ")
     {
         return FailureKind::Webhook;
+    }
+    // An apply with a field that the kind does not have is answered by 500, without a reason.
+    if message.contains("field not declared in schema") {
+        return FailureKind::Invalid;
     }
     match (status.reason.as_str(), code) {
         ("Expired" | "Gone", _) => FailureKind::Expired,

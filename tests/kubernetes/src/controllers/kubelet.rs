@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use tokio::{
@@ -487,9 +488,10 @@ async fn step(
         .min()
         .unwrap_or(0);
     container.next_probe = Some(now + Duration::seconds(delay));
+    let environment = variables(cluster, pod, &one);
     let mut words: Vec<String> = Vec::new();
     for field in ["command", "args"] {
-        words.extend(list(&spec[field]).iter().map(|part| word(part).to_owned()));
+        words.extend(list(&spec[field]).iter().map(|part| expand(word(part), &environment)));
     }
     let own = !list(&spec["command"]).is_empty() || images::ends_at_once(image);
     if own && words.is_empty() {
@@ -533,9 +535,65 @@ async fn step(
         let _ = tell.send((uid, one, 137, "OOMKilled"));
         return;
     }
-    let environment = environment(pod, &one, name(pod));
     container.process =
         Some(tokio::spawn(run(root, words, environment, log, uid, one, tell.clone())));
+}
+
+/// The variables of a container, those of Secrets and ConfigMaps too.
+fn variables(cluster: &Cluster, pod: &Value, one: &str) -> Vec<(String, String)> {
+    let mut all = environment(pod, one, name(pod));
+    let container = list(&pod["spec"]["containers"]).iter().find(|found| found["name"] == one);
+    for variable in container.map(|found| list(&found["env"])).unwrap_or_default() {
+        for (field, plural) in [("configMapKeyRef", "configmaps"), ("secretKeyRef", "secrets")] {
+            let source = &variable["valueFrom"][field];
+            let (Some(from), Some(key)) = (source["name"].as_str(), source["key"].as_str()) else {
+                continue;
+            };
+            let object = cluster.store.value("", plural, namespace(pod), from);
+            let Some(text) = object.as_ref().and_then(|object| object["data"][key].as_str()) else {
+                continue;
+            };
+            let value = match plural {
+                "secrets" => STANDARD
+                    .decode(text)
+                    .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                    .unwrap_or_default(),
+                _ => text.to_owned(),
+            };
+            all.push((word(&variable["name"]).to_owned(), value));
+        }
+    }
+    all
+}
+
+/// `$(NAME)` becomes the variable's value, `$$` a dollar sign; what is not known stays.
+/// <https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>
+fn expand(text: &str, variables: &[(String, String)]) -> String {
+    let mut done = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        done.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(more) = rest.strip_prefix('$') {
+            done.push('$');
+            rest = more;
+            continue;
+        }
+        let named = rest.strip_prefix('(').and_then(|inner| inner.split_once(')'));
+        let known = named.and_then(|(name, more)| {
+            let value = variables.iter().rfind(|(known, _)| known == name);
+            value.map(|(_, value)| (value, more))
+        });
+        match known {
+            Some((value, more)) => {
+                done.push_str(value);
+                rest = more;
+            }
+            None => done.push('$'),
+        }
+    }
+    done.push_str(rest);
+    done
 }
 
 fn pause_text(seconds: i64) -> String {

@@ -15,7 +15,6 @@ use super::Containers;
 const APPLETS: &[&str] = &[
     "sh",
     "ash",
-    "bash",
     "cat",
     "cp",
     "date",

@@ -156,9 +156,11 @@ fn metadata(resource: &ResourceType, object: &Value) -> Vec<Cause> {
     for (index, finalizer) in metadata["finalizers"].as_array().into_iter().flatten().enumerate() {
         let text = finalizer.as_str().unwrap_or_default();
         let known = matches!(text, "foregroundDeletion" | "orphan" | "kubernetes");
+        // Definitions of custom resources are validated by a server of their own, as these are.
+        let is_core = !resource.is_custom() && resource.group != "apiextensions.k8s.io";
         if let Some(why) = names::qualified_name(text) {
             causes.push(Cause::invalid("metadata.finalizers", finalizer, why));
-        } else if !text.contains('/') && !known && !resource.is_custom() {
+        } else if !text.contains('/') && !known && is_core {
             causes.push(Cause::invalid(
                 format!("metadata.finalizers[{index}]"),
                 finalizer,

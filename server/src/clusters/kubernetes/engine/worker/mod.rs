@@ -123,6 +123,8 @@ impl Worker {
         // Pods that come and go all the time wake it as often.
         if let Some(rest) = self.memory.looked.and_then(|at| PAUSE.checked_sub(at.elapsed())) {
             tokio::time::sleep(rest).await;
+            // The row is read anew: what was asked for meanwhile is not to be judged by the old one.
+            return Ok(Next::Again);
         }
         self.memory.looked = Some(Instant::now());
         let operation = operations::open_for(&self.app.db, row.id).await?;
