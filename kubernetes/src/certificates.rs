@@ -107,7 +107,7 @@ mod tests {
         let short = certificate(true, UTC_TIME, "300102030405Z");
         assert_eq!(unix(ends(&short)), Some(1_893_553_445));
         let long = certificate(false, GENERALIZED_TIME, "20510102030405Z");
-        assert_eq!(unix(ends(&long)), Some(2_556_155_045));
+        assert_eq!(unix(ends(&long)), Some(2_556_241_445));
         let pem = format!(
             "x\n-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
             BASE64_STANDARD.encode(&short)

@@ -161,13 +161,13 @@ async fn a_stack_is_installed_changed_stopped_and_removed() {
 #[tokio::test]
 async fn nothing_is_adopted_without_asking() {
     let fixture = Fixture::start().await;
-    fixture.apply("apiVersion: v1\nkind: Service\nmetadata: {name: blog-web}\nspec: {ports: [{port: 81}], selector: {a: b}}\n");
+    fixture.apply("apiVersion: v1\nkind: Service\nmetadata: {name: blog-web}\nspec: {ports: [{port: 80, targetPort: 81}], selector: {a: b}}\n");
     let text = format!("services:\n  web: {{expose: ['80'], {SLEEPS}}}\n");
     let begun = fixture.begin("blog", &text).await;
     let (code, why) = fixture.fails(&begun.operation).await;
     assert_eq!(code, "adoption_needed");
     assert!(why.contains("Service blog-web") && why.contains("x-drover-adopt"), "{why}");
-    assert_eq!(fixture.object("service/blog-web")["spec"]["ports"][0]["port"], 81);
+    assert_eq!(fixture.object("service/blog-web")["spec"]["ports"][0]["targetPort"], 81);
     assert_eq!(fixture.find("deployment.apps/blog-web"), None);
     let operation = fixture.change(&begun.stack, &format!("x-drover-adopt: true\n{text}")).await;
     fixture.succeeds(&operation).await;
