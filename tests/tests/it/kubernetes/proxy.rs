@@ -305,7 +305,8 @@ async fn kubectl_works_as_with_the_cluster_itself() {
     );
 }
 
-#[tokio::test]
+// What does TLS in front of the server lives in the test, which waits for kubectl's words.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shells_and_ports_go_by_websocket_and_by_spdy() {
     let fixture = Fixture::start().await;
     let grace = fixture.person(Role::Restricted).await;
