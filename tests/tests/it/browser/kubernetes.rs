@@ -87,8 +87,8 @@ async fn two_environments_share_a_cluster_each_under_its_own_roles() {
     mia.see("main", &dev).await;
     install(&mia).await;
     mia.click_text_in("//nav", "Resources").await;
-    mia.see(".table-row", "web").await;
-    mia.see(".table-row", "indexer").await;
+    // The others wait until it is healthy.
+    mia.see(".table-row", "team-notes-store").await;
     mia.screenshot("kubernetes-deployments").await;
     mia.click(".table-row").await;
     mia.see(".kv", dev.as_str()).await;
