@@ -22,13 +22,13 @@ async fn what_dies_or_is_removed_by_hand_comes_back() {
         let mut arguments = harm.to_vec();
         arguments.push(&all[1]);
         fixture.docker.run(&arguments);
-        eventually(&format!("it is back after {harm:?}"), SOON, async || {
+        eventually(&format!("it is back after {harm:?}"), LATER, async || {
             (fixture.running(&name).len() == 3).then_some(())
         })
         .await;
     }
     fixture.docker.run(&["rm", "--force", &all[0], &all[1], &all[2]]);
-    eventually("all are back", SOON, async || (fixture.running(&name).len() == 3).then_some(()))
+    eventually("all are back", LATER, async || (fixture.running(&name).len() == 3).then_some(()))
         .await;
     assert_eq!(fixture.names(&name), all);
 }
