@@ -131,10 +131,12 @@ async fn two_environments_share_a_cluster_each_under_its_own_roles() {
     ron.get(&path).await.expect(200);
     ron.get(&format!("/v1/environments/{development}/kubernetes")).await.expect(404);
 
-    // What others change is seen without a reload.
+    // What others delete is gone when he looks again.
     r.click_text_in("//nav[contains(@class, 'crumbs')]", "Deployments").await;
     r.see(".table-row", "shop").await;
     admin.delete(&path).await.expect(204);
+    let list = format!("{}/environments/{production}/kubernetes/deployments.apps", server.base());
+    r.open(&list).await;
     r.gone(".table-row", "shop").await;
 
     account_menu(&mia, "Dark").await;
