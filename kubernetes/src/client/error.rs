@@ -363,6 +363,10 @@ fn classify(code: u16, status: &Status) -> FailureKind {
     if message.contains("field not declared in schema") {
         return FailureKind::Invalid;
     }
+    // What etcd does not take is answered in the same way.
+    if message.contains("etcdserver: request is too large") {
+        return FailureKind::TooLarge;
+    }
     match (status.reason.as_str(), code) {
         ("Expired" | "Gone", _) => FailureKind::Expired,
         ("Conflict" | "AlreadyExists", _) => FailureKind::Conflict,
@@ -499,6 +503,7 @@ mod tests {
             (429, "TooManyRequests", "Too many requests, please try again later.", TooManyRequests),
             (503, "ServiceUnavailable", "the server is currently unable", Away),
             (500, "InternalError", "boom", Cluster),
+            (500, "", "etcdserver: request is too large", TooLarge),
             (400, "BadRequest", "admission webhook \"a.b\" denied the request: no", Webhook),
         ] {
             assert_eq!(status(code, reason, message).kind(), kind, "{code} {reason}");

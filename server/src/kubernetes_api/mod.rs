@@ -7,6 +7,7 @@
 //! | `right` | as whom a call is made, and when the right to it ends |
 //! | `pass` | sends a call on and its answer back, as streams |
 //! | `pods` | what pods a *restricted* member may make where the cluster does not judge |
+//! | `name` | the name of what is made, for the audit log |
 //! | `refuse` | errors in Kubernetes' own shape |
 //! | `kubeconfig` | the file for kubectl |
 //! | `forward` | a port of a Service or Pod for the browser |
@@ -16,6 +17,7 @@
 
 mod forward;
 mod kubeconfig;
+mod name;
 mod pass;
 mod pods;
 mod refuse;
@@ -25,14 +27,13 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Router,
-    body::{Bytes, to_bytes},
+    body::Bytes,
     extract::{Request, State},
     http::{HeaderMap, Method, StatusCode, header},
     response::Response,
     routing::any,
 };
 use drover_kubernetes::target::Target;
-use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use refuse::{shape, unauthenticated};
@@ -44,6 +45,7 @@ use crate::{
     app::App,
     audit::Note,
     error::{Error, Result},
+    extract::read_body,
     passing::Unread,
 };
 
@@ -136,22 +138,19 @@ fn is_named_inside(target: &Target, method: &Method, headers: &HeaderMap) -> boo
         && target.name.is_empty()
         && !target.resource.is_empty()
         && target.writes()
-        && text(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json"))
+        && text(header::CONTENT_TYPE).is_some_and(name::is_readable)
         && length.is_some_and(|length| length <= LARGEST_OBJECT)
 }
 
-/// Reads a body whole. One that came in one piece is not copied.
+/// Reads a body whole.
 async fn read_object(body: Unread) -> Result<Bytes> {
-    let read = to_bytes(body.into_body(), LARGEST_OBJECT);
+    let read = read_body(body.into_body(), LARGEST_OBJECT);
     let read = tokio::time::timeout(SLOWEST_OBJECT, read).await;
     let read = read.map_err(|_| {
         let why = "The body did not come within a minute.";
         Error::new(StatusCode::REQUEST_TIMEOUT, "slow_body", why)
     })?;
-    read.map_err(|_| {
-        let why = "The body was cut off, or is larger than 3 MiB.";
-        Error::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", why)
-    })
+    read.map(Bytes::from)
 }
 
 /// What the audit log calls a call. These names are for programs too: they stay.
@@ -196,23 +195,7 @@ fn place(namespace: &str, name: &str) -> String {
 
 /// Tells it the name that stands in the object.
 fn tell_name(note: &Note, target: &Target, object: &[u8]) {
-    #[derive(Deserialize)]
-    struct Named {
-        metadata: Metadata,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Metadata {
-        #[serde(default)]
-        name: String,
-        #[serde(default)]
-        generate_name: String,
-    }
-    let Ok(Named { metadata }) = serde_json::from_slice(object) else { return };
-    let name = match metadata.name.is_empty() {
-        true => format!("{}…", metadata.generate_name),
-        false => metadata.name,
-    };
+    let Some(name) = name::of(object) else { return };
     if target.name.is_empty() && target.writes() {
         let name: String = name.chars().take(253).collect();
         let place = place(&target.namespace, &name);

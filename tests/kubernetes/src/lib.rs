@@ -18,8 +18,9 @@
 //! - Faults on demand ([`Faults`], and the methods of [`ApiServer`]).
 //!
 //! # What it does not
-//! - Protobuf and CBOR bodies, conversion webhooks, mutating webhooks, CEL rules, admission
-//!   policies, aggregated API servers other than the metrics that it makes up.
+//! - Protobuf beyond what typed clients send for everyday kinds, CBOR, conversion webhooks, mutating
+//!   webhooks, CEL rules, admission policies, aggregated API servers other than the metrics that it
+//!   makes up.
 //! - Networks between pods, real images, terminals whose size changes.
 //! - Priority and fairness; what comes too fast is not held back unless a test says so.
 //!
@@ -44,6 +45,7 @@ mod defaults;
 mod discovery;
 mod disruption;
 mod faults;
+mod finish;
 mod handlers;
 mod load;
 mod metrics;
@@ -340,9 +342,14 @@ impl ApiServer {
         self.cluster.faults.set_away(false);
     }
 
-    /// Writes that many events a second into a namespace, for a while.
-    pub async fn events(&self, namespace: &str, per_second: u32, time: Duration) {
-        load::events(Arc::clone(&self.cluster), namespace.to_owned(), per_second, time).await;
+    /// Writes that many events a second into a namespace, for a while; answers how many there were.
+    pub fn events(
+        &self,
+        namespace: &str,
+        per_second: u32,
+        time: Duration,
+    ) -> impl Future<Output = u64> + Send + use<> {
+        load::events(Arc::clone(&self.cluster), namespace.to_owned(), per_second, time)
     }
 
     /// Forgets old changes, so that watches from older versions are expired.

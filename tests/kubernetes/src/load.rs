@@ -10,7 +10,7 @@ use crate::{
     cluster::{Cluster, storage},
     controllers::hash,
     defaults,
-    resources::Catalog,
+    resources::{Catalog, ResourceType},
 };
 
 /// How large, and how lively.
@@ -298,8 +298,16 @@ pub async fn churn(cluster: Arc<Cluster>, load: Load) {
     }
 }
 
-/// Writes events at a rate, for a while.
-pub async fn events(cluster: Arc<Cluster>, namespace: String, per_second: u32, time: Duration) {
+/// Writes events at a rate, for a while; how many.
+pub async fn events(
+    cluster: Arc<Cluster>,
+    namespace: String,
+    per_second: u32,
+    time: Duration,
+) -> u64 {
+    let Some(resource) = Catalog::built_in("", "events") else { return 0 };
+    // Made once, and then only told apart: at such rates all else would cost too much.
+    let sample = event(&resource, &namespace);
     let mut ticks = tokio::time::interval(Duration::from_millis(10));
     let each = per_second.div_ceil(100).max(1);
     let until = tokio::time::Instant::now() + time;
@@ -307,22 +315,36 @@ pub async fn events(cluster: Arc<Cluster>, namespace: String, per_second: u32, t
     while tokio::time::Instant::now() < until {
         ticks.tick().await;
         for _ in 0..each {
-            number += 1;
-            let name = format!("burst.{number:016x}");
-            put(
-                &cluster,
-                "",
-                "events",
-                json!({
-                    "metadata": {"name": name, "namespace": namespace},
-                    "involvedObject": {"kind": "Pod", "apiVersion": "v1", "name": format!("pod-{}", number % 1000), "namespace": namespace},
-                    "reason": "Unhealthy", "message": format!("Readiness probe failed: number {number}"), "type": "Warning",
-                    "source": {"component": "kubelet", "host": "node-1"}, "count": 1,
-                    "firstTimestamp": clock::stamp(), "lastTimestamp": clock::stamp(),
-                    "reportingComponent": "kubelet", "reportingInstance": "node-1",
-                }),
-                "kubelet",
-            );
+            let next = number + 1;
+            let mut event = sample.clone();
+            event["metadata"]["name"] = json!(format!("burst.{next:016x}"));
+            event["metadata"]["uid"] = json!(uuid::Uuid::new_v4().to_string());
+            event["involvedObject"]["name"] = json!(format!("pod-{}", next % 1000));
+            event["message"] = json!(format!("Readiness probe failed: number {next}"));
+            if cluster.store.create(&resource.storage, event).is_err() {
+                return number;
+            }
+            number = next;
         }
     }
+    number
+}
+
+fn event(resource: &ResourceType, namespace: &str) -> Value {
+    let mut event = json!({
+        "metadata": {"name": "burst", "namespace": namespace},
+        "involvedObject": {"kind": "Pod", "apiVersion": "v1", "name": "pod", "namespace": namespace},
+        "reason": "Unhealthy", "message": "Readiness probe failed", "type": "Warning",
+        "source": {"component": "kubelet", "host": "node-1"}, "count": 1,
+        "firstTimestamp": clock::stamp(), "lastTimestamp": clock::stamp(),
+        "reportingComponent": "kubelet", "reportingInstance": "node-1",
+    });
+    defaults::apply(resource, &mut event);
+    defaults::metadata(&mut event);
+    apply::manage_update(resource, None, &mut event, "kubelet", "");
+    if let Some(fields) = event.as_object_mut() {
+        fields.remove("apiVersion");
+        fields.remove("kind");
+    }
+    event
 }

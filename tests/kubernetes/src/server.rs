@@ -21,6 +21,7 @@ use crate::{
     authn::User,
     certificates,
     cluster::Cluster,
+    finish::Wish,
     handlers,
     rbac::Attributes,
     request::RequestInfo,
@@ -126,9 +127,10 @@ async fn answer(
     }
     let uri = request.uri().clone();
     let info = RequestInfo::of(request.method(), uri.path(), uri.query().unwrap_or_default());
+    let wish = Wish::of(request.headers(), &info);
     let caller = match identify(&cluster, certificate.as_ref(), &request) {
         Ok(caller) => caller,
-        Err(error) => return error.answer(),
+        Err(error) => return wish.finish(error.answer()).await,
     };
     let mut entry = entry_of(&caller, &info, &uri.to_string());
     let result = match authorize(&cluster, caller.acting(), &info) {
@@ -138,7 +140,7 @@ async fn answer(
     let answer = result.unwrap_or_else(|error| error.answer());
     entry.code = answer.status().as_u16();
     cluster.audit.add(entry);
-    answer
+    wish.finish(answer).await
 }
 
 fn identify(

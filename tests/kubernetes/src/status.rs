@@ -1,6 +1,8 @@
 //! Refusals: the `Status` object that every refused request gets, in the words and with the
 //! details that Kubernetes documents for each reason.
 
+use std::borrow::Cow;
+
 use http_body_util::{BodyExt, Full};
 use hyper::{Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ pub struct ApiError {
     /// The HTTP status.
     pub code: u16,
     /// The machine-readable reason, empty where there is none.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// The sentence for people.
     pub message: String,
     /// What it is about.
@@ -149,10 +151,14 @@ pub fn qualified(resource: &str, group: &str) -> String {
 
 impl ApiError {
     /// One of any reason.
-    pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(
+        code: u16,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             code,
-            reason,
+            reason: reason.into(),
             message: message.into(),
             details: None,
             retry_after: None,

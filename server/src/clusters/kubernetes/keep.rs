@@ -6,8 +6,9 @@ use std::{collections::HashSet, time::Duration};
 
 use drover_api::{PodSecurity, Role};
 use drover_kubernetes::{
-    client::{Failure, Identity, RequestBody, empty, full},
+    client::{Failure, FailureKind, Identity, RequestBody, empty, full},
     discovery::{self, Discovery},
+    index::Scope,
     roles,
 };
 use http::{Method, Request, header};
@@ -57,7 +58,11 @@ pub(super) async fn run(app: &App, live: &Live) {
                 Err(error) => {
                     tracing::warn!(cluster = %live.row().name, %error, "cannot keep the roles of a cluster");
                     live.set_kept(Some(error.detail().to_owned()));
-                    sleep(RETRY).await;
+                    // What has changed meanwhile is not held up by it.
+                    tokio::select! {
+                        () = live.keep.notified() => {}
+                        () = sleep(RETRY) => {}
+                    }
                 }
             }
         };
@@ -85,11 +90,10 @@ async fn keep_once(app: &App, live: &Live) -> Result<()> {
     let discovery = discovery::discover(&live.cluster).await.map_err(super::failed)?;
     let shares = live.shares();
     let mut kept = HashSet::new();
+    let mut problems = Vec::new();
     for share in shares.iter().filter(|share| !share.whole_cluster) {
         for namespace in &share.namespaces {
-            for object in namespace_objects(share, namespace) {
-                apply(live, &object).await?;
-            }
+            problems.extend(keep_namespace(live, share, namespace).await?);
             for role in Role::ALL {
                 let name = roles::binding_name(share.environment_id, role);
                 kept.insert((namespace.clone(), name));
@@ -103,7 +107,43 @@ async fn keep_once(app: &App, live: &Live) -> Result<()> {
     }
     remove_superfluous(live, &shares, &kept).await?;
     tx.commit().await?;
-    Ok(())
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Error::unavailable("cluster_refuses", problems.join(" "))),
+    }
+}
+
+/// Keeps what one namespace is to have. What the cluster refuses there is told, and keeps no other
+/// namespace from getting its own.
+async fn keep_namespace(live: &Live, share: &Share, namespace: &str) -> Result<Option<String>> {
+    for object in namespace_objects(share, namespace) {
+        let Err(failure) = send(live, &object).await? else { continue };
+        if is_of_the_whole_cluster(failure.kind()) {
+            return Err(super::failed(failure));
+        }
+        let ends = failure.causes().iter().any(|cause| cause.reason == "NamespaceTerminating");
+        let why = match ends {
+            true => why_it_ends(live, namespace),
+            false => failure.message().to_owned(),
+        };
+        let environment = &share.environment;
+        return Ok(Some(format!("The namespace {namespace} of {environment}: {why}")));
+    }
+    Ok(None)
+}
+
+/// Whether everything else would fail in the same way.
+fn is_of_the_whole_cluster(kind: FailureKind) -> bool {
+    use FailureKind::{AddressRefused, Away, Certificate, TooManyRequests, Unauthorized};
+    matches!(kind, Away | AddressRefused | Unauthorized | Certificate | TooManyRequests)
+}
+
+/// What a namespace that is being deleted waits for, as its controller tells it.
+fn why_it_ends(live: &Live, namespace: &str) -> String {
+    let known = live.index.opened("namespaces");
+    let row = known.and_then(|list| list.get(&Scope::all(), "", namespace));
+    let why = row.and_then(|row| row.why.as_deref().map(str::to_owned));
+    why.unwrap_or_else(|| "It is being deleted.".to_owned())
 }
 
 fn kinds(discovery: &Discovery) -> Vec<roles::Kind> {
@@ -196,6 +236,10 @@ fn collection(kind: &str, namespace: Option<&str>) -> String {
 
 /// Makes an object be as it is wanted.
 pub(super) async fn apply(live: &Live, object: &Value) -> Result<()> {
+    send(live, object).await?.map_err(super::failed)
+}
+
+async fn send(live: &Live, object: &Value) -> Result<Result<(), Failure>> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
     let namespace = object["metadata"]["namespace"].as_str();
@@ -203,7 +247,7 @@ pub(super) async fn apply(live: &Live, object: &Value) -> Result<()> {
     let path = format!("{}/{name}?fieldManager=drover&force=true", collection(&kind, namespace));
     let body = full(object.to_string());
     let request = request(Method::PATCH, &path, "application/apply-patch+yaml", body)?;
-    live.cluster.request(request, Identity::Drover).await.map(drop).map_err(super::failed)
+    Ok(live.cluster.request(request, Identity::Drover).await.map(drop))
 }
 
 fn request(

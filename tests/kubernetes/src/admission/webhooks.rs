@@ -133,13 +133,13 @@ async fn one(webhook: &Value, request: &Request<'_>, object: &Value) -> Result<V
     let name = webhook["name"].as_str().unwrap_or_default();
     let seconds = webhook["timeoutSeconds"].as_u64().unwrap_or(10).clamp(1, 30);
     let review = review(request, object);
-    let address = address(request, webhook);
+    let address = address(request, webhook, seconds);
     let answer = match &address {
         Ok(address) => {
-            let call = call(webhook, address, &review);
+            let call = call(webhook, address, &review, seconds);
             match tokio::time::timeout(Duration::from_secs(seconds), call).await {
                 Ok(answer) => answer,
-                Err(_) => Err("context deadline exceeded".to_owned()),
+                Err(_) => Err(address.failed(seconds, "context deadline exceeded")),
             }
         }
         Err(why) => Err(why.clone()),
@@ -148,31 +148,29 @@ async fn one(webhook: &Value, request: &Request<'_>, object: &Value) -> Result<V
         Ok(answer) => answer["response"].clone(),
         Err(_) if webhook["failurePolicy"] == "Ignore" => return Ok(Vec::new()),
         Err(why) => {
-            let url = address.map(|address| address.url(seconds)).unwrap_or_default();
-            let text = format!(
-                "failed calling webhook \"{name}\": failed to call webhook: Post \"{url}\": {why}"
-            );
-            return Err(ApiError::internal(text));
+            return Err(ApiError::internal(format!("failed calling webhook \"{name}\": {why}")));
         }
     };
     if response["allowed"] == true {
         let warnings = response["warnings"].as_array().into_iter().flatten();
         return Ok(warnings.filter_map(|one| one.as_str().map(str::to_owned)).collect());
     }
-    let status = &response["status"];
-    let code = status["code"].as_u64().and_then(|code| u16::try_from(code).ok());
-    let text = match (status["message"].as_str(), status["reason"].as_str()) {
-        (Some(message), _) if !message.is_empty() => {
-            format!("admission webhook \"{name}\" denied the request: {message}")
-        }
-        (_, Some(reason)) if !reason.is_empty() => {
-            format!("admission webhook \"{name}\" denied the request: {reason}")
-        }
-        _ => format!("admission webhook \"{name}\" denied the request without explanation"),
+    Err(denied(name, &response["status"]))
+}
+
+/// The refusal of a webhook, with what of it the webhook has said itself.
+fn denied(name: &str, status: &Value) -> ApiError {
+    let word = |field: &str| status[field].as_str().filter(|text| !text.is_empty());
+    let why = match word("message").or_else(|| word("reason")) {
+        Some(why) => format!(": {why}"),
+        None => " without explanation".to_owned(),
     };
-    let code = code.filter(|code| *code >= 400).unwrap_or(403);
-    let reason = if code == 403 { "Forbidden" } else { "" };
-    Err(ApiError::new(code, reason, text))
+    let text = format!("admission webhook \"{name}\" denied the request{why}");
+    let code = status["code"].as_u64().and_then(|code| u16::try_from(code).ok());
+    let code = code.filter(|code| *code >= 400).unwrap_or(400);
+    let mut error = ApiError::new(code, word("reason").unwrap_or_default().to_owned(), text);
+    error.details = status["details"].is_object().then(|| status["details"].clone());
+    error
 }
 
 struct Address {
@@ -185,10 +183,14 @@ impl Address {
     fn url(&self, seconds: u64) -> String {
         format!("https://{}:{}{}?timeout={seconds}s", self.host, self.port, self.path)
     }
+
+    fn failed(&self, seconds: u64, why: impl std::fmt::Display) -> String {
+        format!("failed to call webhook: Post \"{}\": {why}", self.url(seconds))
+    }
 }
 
 /// Where a webhook is. Services of the made-up cluster run nothing, and cannot be called.
-fn address(request: &Request, webhook: &Value) -> Result<Address, String> {
+fn address(request: &Request, webhook: &Value, seconds: u64) -> Result<Address, String> {
     let config = &webhook["clientConfig"];
     if let Some(url) = config["url"].as_str() {
         let rest = url.strip_prefix("https://").ok_or("unsupported scheme")?;
@@ -203,45 +205,57 @@ fn address(request: &Request, webhook: &Value) -> Result<Address, String> {
     let word = |key: &str| service[key].as_str().unwrap_or_default();
     let there =
         request.context.cluster.store.value("", "services", word("namespace"), word("name"));
-    Err(match there {
+    let port = service["port"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or(443);
+    let host = format!("{}.{}.svc", word("name"), word("namespace"));
+    let path = Some(word("path")).filter(|path| !path.is_empty()).unwrap_or("/").to_owned();
+    let why = match there {
         None => format!("service \"{}\" not found", word("name")),
         Some(_) => format!("no endpoints available for service \"{}\"", word("name")),
-    })
+    };
+    Err(Address { host, port, path }.failed(seconds, why))
 }
 
-async fn call(webhook: &Value, address: &Address, review: &Value) -> Result<Value, String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
+async fn call(
+    webhook: &Value,
+    address: &Address,
+    review: &Value,
+    seconds: u64,
+) -> Result<Value, String> {
+    let failed = |why: &dyn std::fmt::Display| address.failed(seconds, why);
     let stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(|_| {
-        format!("dial tcp {}:{}: connect: connection refused", address.host, address.port)
+        failed(&format!("dial tcp {}:{}: connect: connection refused", address.host, address.port))
     })?;
-    let name = ServerName::try_from(address.host.clone()).map_err(|error| text(&error))?;
+    let name = ServerName::try_from(address.host.clone()).map_err(|error| failed(&error))?;
     let stream = TlsConnector::from(Arc::new(trust(webhook)?))
         .connect(name, stream)
         .await
-        .map_err(|error| format!("tls: failed to verify certificate: {error}"))?;
+        .map_err(|error| failed(&format!("tls: failed to verify certificate: {error}")))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| text(&error))?;
+        .map_err(|error| failed(&error))?;
     tokio::spawn(connection);
-    let request = hyper::Request::post(format!("{}?timeout=10s", address.path))
+    let request = hyper::Request::post(format!("{}?timeout={seconds}s", address.path))
         .header(hyper::header::HOST, format!("{}:{}", address.host, address.port))
+        .header(hyper::header::USER_AGENT, "kube-apiserver-admission")
         .header(hyper::header::CONTENT_TYPE, "application/json")
         .body(Full::new(bytes::Bytes::from(review.to_string())))
-        .map_err(|error| text(&error))?;
-    let answer = sender.send_request(request).await.map_err(|error| text(&error))?;
+        .map_err(|error| failed(&error))?;
+    let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), 3 * 1024 * 1024)
         .collect()
         .await
-        .map_err(|error| text(&error))?
+        .map_err(|error| failed(&error))?
         .to_bytes();
     if !status.is_success() {
-        return Err(format!("the server responded with status {status}"));
+        return Err("failed to call webhook: an error on the server (\"unknown\") has prevented the request from succeeding".to_owned());
     }
-    let answer: Value = serde_json::from_slice(&body).map_err(|error| text(&error))?;
+    let answer: Value = serde_json::from_slice(&body).map_err(|error| {
+        format!("failed to call webhook: couldn't get version/kind; json parse error: {error}")
+    })?;
     if answer["response"]["uid"] != review["request"]["uid"] {
         return Err(format!(
-            "expected response.uid={}, got {}",
+            "received invalid webhook response: expected response.uid={}, got {}",
             review["request"]["uid"], answer["response"]["uid"]
         ));
     }

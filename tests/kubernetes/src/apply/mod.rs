@@ -264,9 +264,6 @@ fn conflicts(request: &Apply, all: &[Manager], taken: &Fields) -> Result<()> {
         }
         if other.operation == "Update" {
             who.push_str(&format!(" using {}", other.api_version));
-            if !other.time.is_empty() {
-                who.push_str(&format!(" at {}", other.time));
-            }
         }
         let said =
             if many { who.replacen("conflict with", "conflicts with", 1) } else { who.clone() };

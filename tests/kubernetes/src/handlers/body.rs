@@ -6,7 +6,7 @@ use hyper::{Request, body::Incoming, header::CONTENT_TYPE};
 use serde_json::Value;
 
 use crate::{
-    handlers::Context,
+    handlers::{Context, protobuf, twice::Twice},
     resources::{BUILT_IN, ResourceType, split_api_version},
     schema,
     status::{ApiError, Result},
@@ -15,6 +15,7 @@ use crate::{
 /// The most that a request may send.
 const MOST: usize = 3 * 1024 * 1024;
 
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const FORMS: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
 /// A request's body.
@@ -52,18 +53,30 @@ impl Read {
     pub fn value(&self) -> Result<Value> {
         match self.content_type.as_str() {
             "" | "application/json" => serde_json::from_slice(&self.bytes).map_err(|error| {
-                ApiError::bad_request(format!(
-                    "couldn't get version/kind; json parse error: {error}"
-                ))
+                self.unrecognized(&format!("couldn't get version/kind; json parse error: {error}"))
             }),
             "application/yaml" => serde_norway::from_slice(&self.bytes)
-                .map_err(|error| ApiError::bad_request(format!("yaml: {error}"))),
+                .map_err(|error| self.unrecognized(&format!("yaml: {error}"))),
+            PROTOBUF => protobuf::value(&self.bytes),
             _ => Err(ApiError::unsupported_media_type(FORMS)),
+        }
+    }
+
+    fn unrecognized(&self, why: &str) -> ApiError {
+        ApiError::bad_request(format!("the object provided is unrecognized: {why}"))
+    }
+
+    /// The fields that stand twice in it.
+    pub fn twice(&self) -> Twice {
+        match self.content_type.as_str() {
+            PROTOBUF => Twice::default(),
+            other if other.ends_with("yaml") => Twice::in_yaml(&self.bytes),
+            _ => Twice::in_json(&self.bytes),
         }
     }
 }
 
-/// What to do with fields that are not known.
+/// What to do with fields that are not known, or stand twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldValidation {
     /// Leave them out.
@@ -139,10 +152,12 @@ pub struct Decoded {
 /// Reads an object of a resource as Kubernetes' decoder does.
 ///
 /// # Errors
-/// When it is of another kind, has values of other types, or (if so asked) unknown fields.
+/// When it is of another kind, has values of other types, or (if so asked) fields that are not
+/// known or stand twice.
 pub fn decode(
     resource: &ResourceType,
     mut object: Value,
+    twice: &Twice,
     validation: FieldValidation,
 ) -> Result<Decoded> {
     let wanted = resource.api_version();
@@ -168,7 +183,7 @@ pub fn decode(
     if version != wanted || kind != resource.kind {
         return Err(another_kind(resource, &version, &kind));
     }
-    read_fields(resource, object, validation)
+    read_fields(resource, object, twice, validation)
 }
 
 fn another_kind(resource: &ResourceType, version: &str, kind: &str) -> ApiError {
@@ -202,6 +217,7 @@ fn another_kind(resource: &ResourceType, version: &str, kind: &str) -> ApiError 
 fn read_fields(
     resource: &ResourceType,
     mut object: Value,
+    twice: &Twice,
     validation: FieldValidation,
 ) -> Result<Decoded> {
     if !resource.is_custom()
@@ -216,16 +232,19 @@ fn read_fields(
         return Err(cannot_handle(resource, &why));
     }
     let pruned = schema::prune(&resource.schema, &mut object, resource.is_custom());
-    let said: Vec<_> =
-        pruned.unknown.iter().map(|field| format!("unknown field \"{field}\"")).collect();
-    if said.is_empty() || validation == FieldValidation::Ignore {
+    let unknown = pruned.unknown.iter().map(|field| format!("unknown field \"{field}\""));
+    if validation == FieldValidation::Ignore {
         return Ok(Decoded { object, warnings: Vec::new() });
     }
     if validation == FieldValidation::Strict {
-        let why = format!("strict decoding error: {}", said.join(", "));
-        return Err(cannot_handle(resource, &why));
+        let said: Vec<_> = twice.sentence().into_iter().chain(unknown).collect();
+        if !said.is_empty() {
+            let why = format!("strict decoding error: {}", said.join(", "));
+            return Err(cannot_handle(resource, &why));
+        }
+        return Ok(Decoded { object, warnings: Vec::new() });
     }
-    Ok(Decoded { object, warnings: said })
+    Ok(Decoded { object, warnings: twice.said.iter().cloned().chain(unknown).collect() })
 }
 
 /// The data of secrets is read as bytes.

@@ -28,7 +28,7 @@ pub async fn handle(context: Context, request: Request<Incoming>) -> Result<Answ
     let dry = dry_run(&context)?;
     let strictness = FieldValidation::of(&context)?;
     let body = Read::of(request).await?;
-    let decoded = decode(&context.resource, body.value()?, strictness)?;
+    let decoded = decode(&context.resource, body.value()?, &body.twice(), strictness)?;
     let manager = manager(&context, &headers)?;
     let (object, mut warnings) = create_object(&context, decoded.object, &manager, dry).await?;
     warnings.splice(0..0, decoded.warnings);

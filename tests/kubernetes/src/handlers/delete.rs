@@ -72,7 +72,11 @@ impl DeleteOptions {
         match self.propagation.as_deref() {
             Some(other) if !known.contains(&other) => {
                 let about = About { group: "meta.k8s.io", resource: "DeleteOptions", name: "" };
-                let cause = Cause::not_supported("propagationPolicy", &json!(other), &known);
+                let cause = Cause::not_supported(
+                    "propagationPolicy",
+                    &json!(other),
+                    &["Foreground", "Background", "Orphan", "nil"],
+                );
                 Err(ApiError::invalid(about, &[cause]))
             }
             _ => Ok(()),
@@ -153,7 +157,7 @@ pub async fn delete_object(
         let current = store
             .get(&resource.storage, context.namespace(), name)
             .ok_or_else(|| ApiError::not_found(about))?;
-        preconditions(&current, options, about)?;
+        preconditions(&current, options, resource.about_kind(name))?;
         let before = convert::value_in(resource, &current);
         let request = admission::Request {
             context,
@@ -190,7 +194,7 @@ fn preconditions(current: &Object, options: &DeleteOptions, about: About) -> Res
         return Err(ApiError::conflict(
             about,
             &format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
                 current.uid
             ),
         ));
@@ -200,7 +204,7 @@ fn preconditions(current: &Object, options: &DeleteOptions, about: About) -> Res
         return Err(ApiError::conflict(
             about,
             &format!(
-                "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {version}"
+                "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). The object might have been modified"
             ),
         ));
     }

@@ -6,9 +6,11 @@ mod delete;
 mod list;
 mod negotiate;
 mod patch;
+mod protobuf;
 mod reviews;
 mod root;
 mod subresources;
+mod twice;
 mod update;
 mod watch;
 

@@ -12,6 +12,7 @@ use crate::{
         body::{FieldValidation, decode, dry_run},
         create::{create_object, manager},
         negotiate::answer_object,
+        twice::Twice,
         write_over,
     },
     respond::Answer,
@@ -34,14 +35,13 @@ fn kind(context: &Context, content_type: &str) -> Result<Kind> {
         "application/merge-patch+json" => Ok(Kind::Merge),
         "application/strategic-merge-patch+json" if !custom => Ok(Kind::Strategic),
         "application/apply-patch+yaml" => Ok(Kind::Apply),
-        other if !other.contains("patch") => {
-            Err(ApiError::new(415, "UnsupportedMediaType", "415: Unsupported Media Type"))
-        }
+        "application/strategic-merge-patch+json" => Err(ApiError::unsupported_media_type(
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+        )),
         _ => {
-            let strategic = if custom { "" } else { "application/strategic-merge-patch+json, " };
-            Err(ApiError::unsupported_media_type(&format!(
-                "application/json-patch+json, application/merge-patch+json, {strategic}application/apply-patch+yaml, application/apply-patch+cbor"
-            )))
+            let message = "415: Unsupported Media Type";
+            let error = ApiError::new(415, "UnsupportedMediaType", message);
+            Err(error.with_details(json!({})))
         }
     }
 }
@@ -63,12 +63,12 @@ pub async fn handle(context: Context, request: Request<Incoming>) -> Result<Answ
         dry,
         managed: kind == Kind::Apply,
     };
-    let patch = read(&body, kind)?;
+    let patch = Patch { value: read(&body, kind)?, twice: twice(&body, kind) };
     // Others may write between our reading and writing: then from the beginning, unless the patch
     // says from which version it is.
     for _ in 0..5 {
         match once(&context, kind, &patch, strictness, &writing).await {
-            Err(error) if error.code == 409 && retriable(&patch, &error) => continue,
+            Err(error) if error.code == 409 && retriable(&patch.value, &error) => continue,
             Err(error) => return Err(error),
             Ok((object, warnings, status)) => {
                 return answer_object(&context, &headers, status, &object, &warnings);
@@ -76,6 +76,22 @@ pub async fn handle(context: Context, request: Request<Incoming>) -> Result<Answ
         }
     }
     Err(ApiError::stale(context.resource.about(&context.info.name)))
+}
+
+/// A patch as it was sent.
+struct Patch {
+    value: Value,
+    twice: Twice,
+}
+
+/// What stands twice in a patch. Lists of operations are read by another reader, which does not
+/// mind.
+fn twice(body: &Read, kind: Kind) -> Twice {
+    match kind {
+        Kind::Json => Twice::default(),
+        Kind::Merge | Kind::Strategic => Twice::in_json(&body.bytes),
+        Kind::Apply => Twice::in_yaml(&body.bytes),
+    }
 }
 
 fn retriable(patch: &Value, error: &ApiError) -> bool {
@@ -122,15 +138,16 @@ fn read(body: &Read, kind: Kind) -> Result<Value> {
 async fn once(
     context: &Context,
     kind: Kind,
-    patch: &Value,
+    patch: &Patch,
     strictness: FieldValidation,
     writing: &Writing,
 ) -> Result<(Arc<Object>, Vec<String>, u16)> {
+    let Patch { value: patch, twice } = patch;
     let resource = &context.resource;
     let name = &context.info.name;
     let current = context.cluster.store.get(&resource.storage, context.namespace(), name);
     if kind == Kind::Apply {
-        return applied(context, current, patch, strictness, writing).await;
+        return applied(context, current, patch, twice, strictness, writing).await;
     }
     let current = current.ok_or_else(|| ApiError::not_found(resource.about(name)))?;
     let before = convert::value_in(resource, &current);
@@ -159,7 +176,7 @@ async fn once(
         }
     }
     let shown = object.to_string();
-    let decoded = decode(resource, object, strictness).map_err(|error| {
+    let decoded = decode(resource, object, twice, strictness).map_err(|error| {
         // A patched object that cannot be read is an invalid patch.
         let Some((_, why)) = error.message.split_once("cannot be handled as a ") else {
             return error;
@@ -199,6 +216,7 @@ async fn applied(
     context: &Context,
     current: Option<Arc<Object>>,
     patch: &Value,
+    twice: &Twice,
     strictness: FieldValidation,
     writing: &Writing,
 ) -> Result<(Arc<Object>, Vec<String>, u16)> {
@@ -215,7 +233,12 @@ async fn applied(
     if patch["metadata"]["managedFields"].as_array().is_some_and(|list| !list.is_empty()) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    let decoded = decode(resource, patch.clone(), strictness)?;
+    if let (FieldValidation::Strict, Some(said)) = (strictness, twice.sentence()) {
+        return Err(ApiError::bad_request(format!(
+            "error strict decoding YAML: error converting YAML to JSON: {said}"
+        )));
+    }
+    let decoded = decode(resource, patch.clone(), twice, strictness)?;
     let mut object = decoded.object;
     if !object["metadata"].is_object() {
         object["metadata"] = json!({});

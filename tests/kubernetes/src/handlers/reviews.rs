@@ -24,11 +24,7 @@ pub async fn handle(context: Context, request: Request<Incoming>) -> Result<Answ
     }
     let strictness = FieldValidation::of(&context)?;
     let body = Read::of(request).await?;
-    let question = match body.content_type.as_str() {
-        "application/vnd.kubernetes.protobuf" => protobuf(&context.resource.kind, &body.bytes)?,
-        _ => body.value()?,
-    };
-    let mut review = decode(&context.resource, question, strictness)?.object;
+    let mut review = decode(&context.resource, body.value()?, &body.twice(), strictness)?.object;
     let caller = context.caller.acting().clone();
     review["status"] = match context.resource.kind.as_str() {
         "SelfSubjectReview" => json!({"userInfo": caller.info()}),
@@ -45,77 +41,6 @@ pub async fn handle(context: Context, request: Request<Incoming>) -> Result<Answ
         review["metadata"] = json!({});
     }
     Ok(respond::json(201, &review))
-}
-
-/// `kubectl auth can-i` of newer versions asks in protobuf: these two questions are read, the
-/// only ones in this form.
-fn protobuf(kind: &str, bytes: &[u8]) -> Result<Value> {
-    let wrong = || ApiError::bad_request("the protobuf of this review cannot be read");
-    let message = bytes.strip_prefix(b"k8s\0").ok_or_else(wrong)?;
-    let raw = part(message, 2).unwrap_or_default();
-    let spec = part(raw, 2).unwrap_or_default();
-    let texts = |message: &[u8], names: &[&str]| -> Value {
-        names
-            .iter()
-            .zip(1..)
-            .filter_map(|(name, number)| {
-                let text = part(message, number).filter(|text| !text.is_empty())?;
-                Some(((*name).to_owned(), json!(String::from_utf8_lossy(text))))
-            })
-            .collect::<serde_json::Map<_, _>>()
-            .into()
-    };
-    match kind {
-        "SelfSubjectRulesReview" => Ok(json!({"spec": texts(spec, &["namespace"])})),
-        "SelfSubjectAccessReview" => {
-            const NAMES: &[&str] =
-                &["namespace", "verb", "group", "version", "resource", "subresource", "name"];
-            let mut question = json!({"spec": {}});
-            if let Some(resource) = part(spec, 1) {
-                question["spec"]["resourceAttributes"] = texts(resource, NAMES);
-            }
-            if let Some(other) = part(spec, 2) {
-                question["spec"]["nonResourceAttributes"] = texts(other, &["path", "verb"]);
-            }
-            Ok(question)
-        }
-        "SelfSubjectReview" => Ok(json!({})),
-        _ => Err(ApiError::unsupported_media_type("application/json, application/yaml")),
-    }
-}
-
-/// A field of a protobuf message that has a length.
-fn part(mut message: &[u8], wanted: u64) -> Option<&[u8]> {
-    fn number(message: &mut &[u8]) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let (&byte, rest) = message.split_first()?;
-            *message = rest;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
-    }
-    while !message.is_empty() {
-        let tag = number(&mut message)?;
-        match tag & 7 {
-            0 => {
-                number(&mut message)?;
-            }
-            2 => {
-                let length = usize::try_from(number(&mut message)?).ok()?;
-                let content = message.get(..length)?;
-                if tag >> 3 == wanted {
-                    return Some(content);
-                }
-                message = &message[length..];
-            }
-            _ => return None,
-        }
-    }
-    None
 }
 
 fn subject(context: &Context, review: &Value) -> Result<User> {

@@ -121,7 +121,8 @@ fn scale_of(resource: &ResourceType, object: &Value) -> Value {
         "spec": {},
         "status": {"replicas": at(object, &paths.status).as_i64().unwrap_or(0)},
     });
-    if let Some(replicas) = at(object, &paths.spec).as_i64() {
+    // None is left out, as Go leaves out zeros.
+    if let Some(replicas) = at(object, &paths.spec).as_i64().filter(|replicas| *replicas != 0) {
         scale["spec"]["replicas"] = json!(replicas);
     }
     if !selector.is_empty() {
@@ -222,7 +223,7 @@ async fn scale(context: Context, sub: &Subresource, request: Request<Incoming>) 
         } else {
             body.value()?
         };
-        let wanted = decode(&kind, wanted, strictness)?.object;
+        let wanted = decode(&kind, wanted, &body.twice(), strictness)?.object;
         let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or(0);
         if replicas < 0 {
             let cause = Cause::invalid(

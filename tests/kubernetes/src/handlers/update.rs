@@ -42,7 +42,7 @@ pub async fn handle(context: Context, request: Request<Incoming>) -> Result<Answ
     let dry = dry_run(&context)?;
     let strictness = FieldValidation::of(&context)?;
     let body = Read::of(request).await?;
-    let decoded = decode(&context.resource, body.value()?, strictness)?;
+    let decoded = decode(&context.resource, body.value()?, &body.twice(), strictness)?;
     let writing = Writing {
         manager: manager(&context, &headers)?,
         subresource: context.info.subresource.clone(),
@@ -180,8 +180,8 @@ fn fresh(context: &Context, current: &Object, object: &Value) -> Result<()> {
         return Err(ApiError::conflict(
             about,
             &format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-                current.uid
+                "StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                context.resource.plural, current.namespace, current.name, current.uid
             ),
         ));
     }

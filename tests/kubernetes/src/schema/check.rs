@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Schema, Shape};
+use crate::validation::quantity;
 
 /// What a walk found.
 #[derive(Debug, Default)]
@@ -98,6 +99,9 @@ fn mismatch(schema: &Schema, value: &Value, owner: &str, path: &str) -> Option<S
         return None;
     }
     match (schema.shape(), value) {
+        (Shape::Any, Value::String(text)) if schema.name() == "Quantity" => {
+            quantity::milli(text).is_none().then(|| quantity::NOT_ONE.to_owned())
+        }
         (Shape::Any, _) => None,
         (Shape::Object { .. }, Value::Object(fields)) => {
             let owner = if schema.name().is_empty() { owner } else { schema.name() };

@@ -435,8 +435,12 @@ fn claim(spec: &Value) -> Vec<Cause> {
     let size = &spec["resources"]["requests"]["storage"];
     match quantity::of(size) {
         None if size.is_null() => causes.push(Cause::required("spec.resources[storage]", "")),
-        None => causes.push(Cause::invalid("spec.resources[storage]", size, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")),
-        Some(amount) if amount <= 0 => causes.push(Cause::invalid("spec.resources[storage]", size, "must be greater than zero")),
+        None => causes.push(Cause::invalid("spec.resources[storage]", size, quantity::NOT_ONE)),
+        Some(amount) if amount <= 0 => causes.push(Cause::invalid(
+            "spec.resources[storage]",
+            size,
+            "must be greater than zero",
+        )),
         Some(_) => {}
     }
     causes
@@ -462,8 +466,14 @@ fn quota(spec: &Value) -> Vec<Cause> {
     for (name, value) in spec["hard"].as_object().into_iter().flatten() {
         match quantity::of(value) {
             Some(amount) if amount >= 0 => {}
-            Some(_) => causes.push(Cause::invalid(format!("spec.hard[{name}]"), value, "must be greater than or equal to 0")),
-            None => causes.push(Cause::invalid(format!("spec.hard[{name}]"), value, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")),
+            Some(_) => causes.push(Cause::invalid(
+                format!("spec.hard[{name}]"),
+                value,
+                "must be greater than or equal to 0",
+            )),
+            None => {
+                causes.push(Cause::invalid(format!("spec.hard[{name}]"), value, quantity::NOT_ONE))
+            }
         }
     }
     causes
@@ -475,7 +485,7 @@ fn ingress(spec: &Value) -> Vec<Cause> {
     if rules.is_empty() && !spec["defaultBackend"].is_object() {
         causes.push(Cause::invalid(
             "spec",
-            &json!([]),
+            &Value::Null,
             "either `defaultBackend` or `rules` must be specified",
         ));
     }

@@ -283,12 +283,10 @@ fn resources(resources: &Value, at: &str, causes: &mut Vec<Cause>) {
             }
             match quantity::of(value) {
                 Some(amount) if amount >= 0 => {}
-                Some(_) => causes.push(Cause::invalid(
-                    place,
-                    value,
-                    "must be greater than or equal to 0",
-                )),
-                None => causes.push(Cause::invalid(place, value, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")),
+                Some(_) => {
+                    causes.push(Cause::invalid(place, value, "must be greater than or equal to 0"))
+                }
+                None => causes.push(Cause::invalid(place, value, quantity::NOT_ONE)),
             }
         }
     }

@@ -2,6 +2,10 @@
 
 use serde_json::Value;
 
+/// What is said of a text that is none.
+pub const NOT_ONE: &str =
+    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+
 /// The quantity in thousandths, if it is one.
 pub fn milli(text: &str) -> Option<i128> {
     let digits = text

@@ -38,8 +38,9 @@ use crate::{
     stacks::{self, StackRow, Wanted},
 };
 
-/// What cannot run ends sooner than this, as a rule.
-const STEADY: Duration = Duration::from_millis(800);
+/// What cannot run ends sooner than this, as a rule. Kubelets look at their containers once a
+/// second: one that ends at once may be shown as ready for as long.
+const STEADY: Duration = Duration::from_secs(2);
 /// A trouble that has lasted for so long does not pass by itself.
 const LASTING: Duration = Duration::from_secs(30);
 /// How often to look while something is under way.
