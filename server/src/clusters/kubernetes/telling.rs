@@ -31,10 +31,18 @@ struct Untold {
 }
 
 impl Untold {
-    /// When it may be told.
-    fn due(&self) -> Option<Instant> {
-        (!self.environments.is_empty())
-            .then(|| self.told.map_or_else(Instant::now, |told| told + EVERY))
+    /// When it may be told; what has never been told, at once.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        (!self.environments.is_empty()).then(|| self.told.map_or(now, |told| told + EVERY))
+    }
+
+    /// Whom to tell now.
+    fn tell(&mut self, now: Instant) -> HashSet<Uuid> {
+        if self.due(now).is_none_or(|due| due > now) {
+            return HashSet::new();
+        }
+        self.told = Some(now);
+        std::mem::take(&mut self.environments)
     }
 }
 
@@ -43,7 +51,8 @@ pub(super) async fn run(app: &App, live: &Live) {
     let mut changes = live.index.changes();
     let mut types: HashMap<Arc<str>, Untold> = HashMap::new();
     loop {
-        let due = types.values().filter_map(Untold::due).min();
+        let now = Instant::now();
+        let due = types.values().filter_map(|untold| untold.due(now)).min();
         let wait = async {
             match due {
                 Some(due) => sleep_until(due).await,
@@ -72,13 +81,10 @@ pub(super) async fn run(app: &App, live: &Live) {
         }
         let now = Instant::now();
         for (name, untold) in &mut types {
-            if untold.due().is_some_and(|due| due <= now) {
-                untold.told = Some(now);
-                for environment in untold.environments.drain() {
-                    let topic = Topic::KubernetesResources;
-                    let event = events::event(topic, Some(environment), name, Change::Updated);
-                    app.events.publish_local(event);
-                }
+            for environment in untold.tell(now) {
+                let topic = Topic::KubernetesResources;
+                let event = events::event(topic, Some(environment), name, Change::Updated);
+                app.events.publish_local(event);
             }
         }
     }
@@ -109,4 +115,26 @@ fn concerns(share: &Share, changes: &Changes) -> bool {
         return roles::is_shared(&role_kind(resource));
     }
     rows.iter().any(|row| own(&row.namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_change_is_told_at_once_and_the_next_ones_together() {
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let now = Instant::now();
+        let mut untold = Untold::default();
+        assert_eq!(untold.due(now), None);
+        untold.environments.insert(one);
+        assert_eq!(untold.due(now), Some(now));
+        assert_eq!(untold.tell(now), HashSet::from([one]));
+        assert_eq!(untold.due(now), None);
+        untold.environments.extend([one, other]);
+        assert!(untold.tell(now + EVERY / 2).is_empty());
+        assert_eq!(untold.due(now + EVERY / 2), Some(now + EVERY));
+        assert_eq!(untold.tell(now + EVERY), HashSet::from([one, other]));
+        assert!(untold.tell(now + 2 * EVERY).is_empty());
+    }
 }
