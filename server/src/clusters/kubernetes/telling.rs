@@ -24,7 +24,7 @@ use super::{live::Live, store::Share};
 use crate::{app::App, events};
 
 /// Changes of a type are told to an environment so often at most.
-const EVERY: Duration = Duration::from_millis(200);
+const EVERY: Duration = Duration::from_millis(150);
 
 /// An event names so many objects at most.
 const MOST_NAMED: usize = 24;
