@@ -129,6 +129,8 @@ async fn a_cluster_comes_by_a_manifest_that_is_good_once() {
         .unwrap();
     let old: KubernetesCluster = admin.get(&path).await.expect(200).json();
     assert_eq!(old.agent.unwrap().fit, AgentFit::Outdated);
+    let settings = json!({ "agents_upgrade_themselves": true });
+    admin.patch("/v1/settings", settings).await.expect(200);
     let second = cluster.namespace("far-too");
     let new = json!({
         "name": "far too", "cluster_kind": "kubernetes",
