@@ -20,8 +20,8 @@ const colours = HighlightStyle.define([
 ]);
 
 const theme = EditorView.theme({
-  "&": { backgroundColor: "var(--code-ground)", color: "var(--text)", fontSize: "13px", height: "100%" },
-  ".cm-scroller": { fontFamily: "var(--font-mono)", lineHeight: "1.55" },
+  "&": { backgroundColor: "var(--code-ground)", color: "var(--text)", fontSize: "13px", height: "100%", maxHeight: "var(--editor-most, none)" },
+  ".cm-scroller": { overflow: "auto", fontFamily: "var(--font-mono)", lineHeight: "1.55" },
   ".cm-gutters": { backgroundColor: "var(--code-ground)", color: "var(--text-3)", border: "none" },
   ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "var(--hover)" },
   "&.cm-focused": { outline: "none" },
@@ -31,13 +31,13 @@ const theme = EditorView.theme({
 });
 
 export function createEditor(element, { doc, onChange, readOnly = false, nonce, label }) {
-  // What completion and marks go by, once it has come: {schema, message}.
+  // What completion and marks go by, once it has come: {schemas, message}.
   let known = null;
   // Problems that the app has found, shown together with those found here.
   let told = [];
   const mark = () => {
     const text = view.state.doc;
-    const found = known ? unknownKeys(text.toString(), known.schema, known.message) : [];
+    const found = known ? unknownKeys(text.toString(), known.schemas, known.message) : [];
     const diagnostics = [...told, ...found].map(({ line, column, severity, message }) => {
       const at = text.line(Math.min(Math.max(line, 1), text.lines));
       const from = Math.min(at.from + Math.max(column - 1, 0), at.to);
@@ -66,7 +66,7 @@ export function createEditor(element, { doc, onChange, readOnly = false, nonce, 
         theme,
         EditorState.tabSize.of(2),
         EditorView.contentAttributes.of({ "aria-label": label ?? "" }),
-        autocompletion({ override: [completions(() => known?.schema)], icons: false }),
+        autocompletion({ override: [completions(() => known?.schemas)], icons: false }),
         keymap.of([...completionKeymap, ...defaultKeymap, ...historyKeymap, ...searchKeymap, indentWithTab]),
         EditorState.readOnly.of(readOnly),
         EditorView.editable.of(!readOnly),
@@ -88,8 +88,9 @@ export function createEditor(element, { doc, onChange, readOnly = false, nonce, 
       told = marks;
       mark();
     },
-    // The JSON Schema of what is edited: {schema, message}, `message` says that a {field} is unknown.
-    setSchema: (given) => {
+    // The JSON Schemas of the documents that are edited, null for those without: {schemas, message},
+    // `message` says that a {field} is unknown.
+    setSchemas: (given) => {
       known = given;
       mark();
     },

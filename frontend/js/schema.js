@@ -1,7 +1,15 @@
-// Completion and marks of a YAML text by a JSON Schema. Where a line stands is read off its
+// Completion and marks of a YAML text by JSON Schemas, one for each of its documents. Where a line stands is read off its
 // indentation, which is enough for the block style that people write and that the server sends.
 
 const KEY = /^(\s*)((?:-\s+)*)(?:"([^"]+)"|'([^']+)'|([\w./$-]+))\s*:(?=\s|$)/;
+
+// A line of `---` begins a document, also where nothing stands before it.
+const BREAK = /^---(\s|$)/;
+
+// The number of the document that a line is in, both from 0.
+export function documentOf(lines, number) {
+  return lines.slice(0, number + 1).filter((line) => BREAK.test(line)).length;
+}
 
 // The keys that lead to a line whose key begins in column `indent`: {key}, and {item} for a step
 // into a list, from the outermost in. `dashed`: the column is that of its dash.
@@ -12,7 +20,7 @@ export function pathOf(lines, number, indent, dashed) {
   let equal = dashed;
   for (let at = number - 1; at >= 0 && (below > 0 || equal); at -= 1) {
     const line = lines[at];
-    if (/^---/.test(line)) break;
+    if (BREAK.test(line)) break;
     if (!line.trim() || /^\s*#/.test(line)) continue;
     const found = KEY.exec(line);
     if (!found) continue;
@@ -71,14 +79,16 @@ function word(schema) {
   return schema["x-kubernetes-int-or-string"] ? "int or string" : Array.isArray(schema.type) ? schema.type.join(" or ") : schema.type ?? "object";
 }
 
-// A completion source for CodeMirror; `schema` gives the schema of now.
-export function completions(schema) {
+// A completion source for CodeMirror; `schemas` gives those of now.
+export function completions(schemas) {
   return (context) => {
-    const root = schema();
-    if (!root) return null;
+    const all = schemas();
+    if (!all?.length) return null;
     const line = context.state.doc.lineAt(context.pos);
     const before = line.text.slice(0, context.pos - line.from);
     const lines = context.state.doc.toString().split("\n");
+    const root = all[documentOf(lines, line.number - 1)];
+    if (!root) return null;
     const value = /^(\s*(?:-\s+)*)([\w./$-]+):\s+(\S*)$/.exec(before);
     if (value) {
       const found = schemaAt(root, [...around(lines, line.number - 1, value[1]), { key: value[2] }]);
@@ -100,12 +110,20 @@ export function completions(schema) {
   };
 }
 
-// Keys that the schema does not know: {line, column, severity, message}.
-export function unknownKeys(text, root, message) {
+// Keys that the schemas do not know: {line, column, severity, message}.
+export function unknownKeys(text, schemas, message) {
   const marks = [];
   const lines = text.split("\n");
   let block = -1;
+  let document = 0;
   lines.forEach((line, number) => {
+    if (BREAK.test(line)) {
+      document += 1;
+      block = -1;
+      return;
+    }
+    const root = schemas[document];
+    if (!root) return;
     const indent = line.length - line.trimStart().length;
     if (block >= 0) {
       if (!line.trim() || indent > block) return;

@@ -31,6 +31,40 @@ pub enum Load<T> {
 pub struct Remote<T: Send + Sync + 'static> {
     state: RwSignal<Load<T>>,
     again: RwSignal<u32>,
+    flight: StoredValue<Flight>,
+}
+
+/// The fetch that is under way.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Flight {
+    /// Its number: answers to earlier ones are dropped.
+    newest: u32,
+    /// It has not come back yet.
+    busy: bool,
+    /// What it fetches has changed since it began.
+    late: bool,
+}
+
+impl Flight {
+    fn begin(&mut self) -> u32 {
+        *self = Self { newest: self.newest.wrapping_add(1), busy: true, late: false };
+        self.newest
+    }
+
+    /// After a change: whether to fetch at once. A fetch that is under way is waited for; else one
+    /// change after the other would overtake each answer, and nothing would ever be shown.
+    fn change(&mut self) -> bool {
+        self.late = self.busy;
+        !self.busy
+    }
+
+    /// After an answer: whether it counts, and whether to fetch again.
+    fn end(&mut self, number: u32) -> Option<bool> {
+        (self.newest == number).then(|| {
+            self.busy = false;
+            std::mem::take(&mut self.late)
+        })
+    }
 }
 
 impl<T: Send + Sync + 'static> Clone for Remote<T> {
@@ -48,16 +82,14 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Remote<T> {
         F: Future<Output = Result<T>> + 'static,
     {
         let state = RwSignal::new(Load::Loading);
-        let again = RwSignal::new(0);
-        let newest = StoredValue::new(0_u32);
+        let remote =
+            Self { state, again: RwSignal::new(0), flight: StoredValue::new(Flight::default()) };
         Effect::new(move || {
-            again.track();
+            remote.again.track();
             // In a box, so that what follows is there once for each type of answer only.
-            let answer = Box::pin(fetch());
-            newest.update_value(|n| *n += 1);
-            take(state, newest, answer);
+            remote.take(Box::pin(fetch()));
         });
-        Self { state, again }
+        remote
     }
 
     /// Fetches again.
@@ -72,7 +104,11 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Remote<T> {
         topics: &'static [Topic],
         matters: impl Fn(&Event) -> bool + 'static,
     ) -> Self {
-        let reload = throttled(500, move || self.reload());
+        let reload = throttled(500, move || {
+            if self.flight.try_update_value(Flight::change) == Some(true) {
+                self.reload();
+            }
+        });
         use_live(move |event| {
             let mine = match event {
                 Some(event) => topics.contains(&event.topic) && matters(event),
@@ -113,6 +149,36 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Remote<T> {
         self.state.try_set(Load::Ready(value));
     }
 
+    /// Waits for an answer and shows it, unless a later fetch has overtaken it or the page is gone.
+    fn take(self, answer: Pin<Box<dyn Future<Output = Result<T>>>>) {
+        let Self { state, flight, .. } = self;
+        let Some(number) = flight.try_update_value(Flight::begin) else { return };
+        spawn_local(async move {
+            let answer = answer.await;
+            let Some(Some(late)) = flight.try_update_value(|flight| flight.end(number)) else {
+                return;
+            };
+            match answer {
+                Ok(value) => {
+                    let value = Load::Ready(value);
+                    if state.with_untracked(|old| *old != value) {
+                        state.set(value);
+                    }
+                }
+                // What is on show stays through a short outage; the frame says that it is old.
+                Err(error) if error.status == 0 || error.status >= 500 => {
+                    if !state.with_untracked(|old| matches!(old, Load::Ready(_))) {
+                        state.set(Load::Failed(error));
+                    }
+                }
+                Err(error) => state.set(Load::Failed(error)),
+            }
+            if late {
+                self.reload();
+            }
+        });
+    }
+
     /// The failure, if the last fetch failed.
     pub fn error(self) -> Option<ApiError> {
         self.state.with(|state| match state {
@@ -120,36 +186,6 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Remote<T> {
             _ => None,
         })
     }
-}
-
-/// Waits for an answer and shows it, unless a later fetch has overtaken it or the page is gone.
-fn take<T: Clone + PartialEq + Send + Sync + 'static>(
-    state: RwSignal<Load<T>>,
-    newest: StoredValue<u32>,
-    answer: Pin<Box<dyn Future<Output = Result<T>>>>,
-) {
-    let mine = newest.get_value();
-    spawn_local(async move {
-        let answer = answer.await;
-        if newest.try_get_value() != Some(mine) {
-            return;
-        }
-        match answer {
-            Ok(value) => {
-                let value = Load::Ready(value);
-                if state.with_untracked(|old| *old != value) {
-                    state.set(value);
-                }
-            }
-            // What is on show stays through a short outage; the frame says that it is old.
-            Err(error) if error.status == 0 || error.status >= 500 => {
-                if !state.with_untracked(|old| matches!(old, Load::Ready(_))) {
-                    state.set(Load::Failed(error));
-                }
-            }
-            Err(error) => state.set(Load::Failed(error)),
-        }
-    });
 }
 
 /// Follows `source`, but not more often than every `ms` milliseconds: for asking the server while
@@ -170,4 +206,31 @@ pub fn settled<T: Clone + PartialEq + Send + Sync + 'static>(
         settle();
     });
     settled.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Flight;
+
+    #[test]
+    fn a_change_waits_for_the_fetch_that_is_under_way() {
+        let mut flight = Flight::default();
+        assert!(flight.change(), "nothing is under way");
+        let first = flight.begin();
+        assert!(!flight.change());
+        assert!(!flight.change());
+        assert_eq!(flight.end(first), Some(true), "once more after it, however many changes");
+        let second = flight.begin();
+        assert_eq!(flight.end(second), Some(false));
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_does_not_count() {
+        let mut flight = Flight::default();
+        let first = flight.begin();
+        let second = flight.begin();
+        assert_eq!(flight.end(first), None);
+        assert!(!flight.change(), "the second is under way");
+        assert_eq!(flight.end(second), Some(true));
+    }
 }

@@ -333,6 +333,10 @@ impl Scale {
             // Writing to a string cannot fail.
             let _ = write!(line, "{command}{:.1} {:.1}", self.x(*at), self.y(*value));
         }
+        if points.len() == 1 {
+            // A line of one point would not be seen.
+            line.push_str("h3");
+        }
         let area = match (points.first(), points.last()) {
             (Some(first), Some(last)) if points.len() > 1 => {
                 let base = self.y(0.0);
@@ -406,7 +410,7 @@ pub fn Donut(
                 <circle class="donut-track" cx="50" cy="50" r="42"></circle>
                 {rings}
             </svg>
-            <div class="donut-text strong nums">{figure}</div>
+            <div class="donut-text strong nums" class:donut-long=move || figure.with(|figure| figure.chars().count() > 5)>{figure}</div>
         </div>
     }
 }

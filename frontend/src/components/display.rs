@@ -132,6 +132,34 @@ pub fn CommandBlock(
     }
 }
 
+/// A name that keeps its end where there is no room for all of it: the end is what tells pods apart.
+#[component]
+pub fn LongName(
+    /// The name.
+    #[prop(into)]
+    name: String,
+) -> impl IntoView {
+    match ends(&name) {
+        None => view! { <span class="strong truncate" title=name.clone()>{name.clone()}</span> }
+            .into_any(),
+        Some((head, tail)) => {
+            let (head, tail) = (head.to_owned(), tail.to_owned());
+            view! { <span class="strong long-name" title=name><span>{head}</span>{tail}</span> }
+                .into_any()
+        }
+    }
+}
+
+/// A name in two, for those that may be too long.
+fn ends(name: &str) -> Option<(&str, &str)> {
+    const TAIL: usize = 6;
+    if name.chars().count() <= 3 * TAIL {
+        return None;
+    }
+    let at = name.char_indices().nth_back(TAIL - 1)?.0;
+    Some(name.split_at(at))
+}
+
 /// Names and values, side by side. Each value is a view.
 ///
 /// `view! { <KeyValues rows=vec![(t().common.name, view! { {name} }.into_any())] /> }`
@@ -255,7 +283,14 @@ fn use_tone(part: f64) -> Tone {
 
 #[cfg(test)]
 mod tests {
-    use super::reason_lines;
+    use super::{ends, reason_lines};
+
+    #[test]
+    fn long_names_have_an_end() {
+        assert_eq!(ends("shop"), None);
+        assert_eq!(ends("checkout-7d4b9c6f5-x2x9q"), Some(("checkout-7d4b9c6f5", "-x2x9q")));
+        assert_eq!(ends(&"é".repeat(30)).map(|(_, tail)| tail.chars().count()), Some(6));
+    }
 
     #[test]
     fn a_reason_has_a_line_for_each_host() {

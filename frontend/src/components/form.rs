@@ -621,14 +621,49 @@ pub fn LabelEditor(
     /// Explains it.
     #[prop(optional, into)]
     help: Option<String>,
+    /// Values may have several lines.
+    #[prop(optional)]
+    long: bool,
 ) -> impl IntoView {
     let words = &t().common;
+    let value = move |row: &LabelRow| {
+        let value = row.value;
+        let typed = move |event: leptos::ev::Event| value.set(event_target_value(&event));
+        match long {
+            true => {
+                let lines = value.with_untracked(|text| text.lines().count()).clamp(1, 12);
+                view! {
+                    <textarea
+                        class="input input-code"
+                        rows=lines.to_string()
+                        placeholder=words.label_value
+                        aria-label=words.label_value
+                        spellcheck="false"
+                        prop:value=value
+                        on:input=typed
+                    ></textarea>
+                }
+                .into_any()
+            }
+            false => view! {
+                <input
+                    class="input mono"
+                    placeholder=words.label_value
+                    aria-label=words.label_value
+                    spellcheck="false"
+                    prop:value=value
+                    on:input=typed
+                />
+            }
+            .into_any(),
+        }
+    };
     view! {
         <fieldset class="field">
             <legend class="field-label">{label.unwrap_or_else(|| words.labels.to_owned())}</legend>
             <div class="label-rows">
                 <For each=move || rows.get() key=|row| row.id.clone() let:row>
-                    <div class="label-row">
+                    <div class=if long { "label-row label-row-long" } else { "label-row" }>
                         <input
                             class="input mono"
                             placeholder=words.label_key
@@ -637,14 +672,7 @@ pub fn LabelEditor(
                             prop:value=row.key
                             on:input=move |event| row.key.set(event_target_value(&event))
                         />
-                        <input
-                            class="input mono"
-                            placeholder=words.label_value
-                            aria-label=words.label_value
-                            spellcheck="false"
-                            prop:value=row.value
-                            on:input=move |event| row.value.set(event_target_value(&event))
-                        />
+                        {value(&row)}
                         <IconButton
                             glyph=Glyph::Close
                             label=words.remove

@@ -1,6 +1,8 @@
 //! The parts that are written in JavaScript (a code editor, a terminal), loaded when they are first
 //! needed. See `frontend/js`.
 
+use std::sync::Arc;
+
 use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use leptos::{prelude::*, task::spawn_local};
 use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
@@ -76,9 +78,10 @@ pub fn Editor(
     /// Marked in the margin and under the text.
     #[prop(optional, into)]
     marks: Signal<Vec<Mark>>,
-    /// A JSON Schema to complete and to look for unknown fields by, as its text.
+    /// JSON Schemas to complete and to look for unknown fields by, as texts: one for each document,
+    /// as lines of `---` divide them.
     #[prop(optional, into)]
-    schema: Signal<Option<String>>,
+    schemas: Signal<Vec<Option<Arc<str>>>>,
     /// Shown but not edited.
     #[prop(optional)]
     read_only: bool,
@@ -150,12 +153,15 @@ pub fn Editor(
         }
     });
     Effect::new(move || {
-        let schema = schema.get();
-        if ready.get()
-            && let Some(schema) = schema.and_then(|text| js_sys::JSON::parse(&text).ok())
-        {
+        let schemas = schemas.get();
+        if ready.get() && !schemas.is_empty() {
+            let read = |text: Option<Arc<str>>| {
+                text.and_then(|text| js_sys::JSON::parse(&text).ok()).unwrap_or(JsValue::NULL)
+            };
+            let schemas: js_sys::Array = schemas.into_iter().map(read).collect();
             let message = t().error.unknown_field.into();
-            with_editor("setSchema", object(&[("schema", schema), ("message", message)]).into());
+            let known = object(&[("schemas", schemas.into()), ("message", message)]);
+            with_editor("setSchemas", known.into());
         }
     });
     on_cleanup(move || {

@@ -22,7 +22,7 @@ use leptos_router::{
     hooks::{use_location, use_navigate, use_query_map},
 };
 use serde::de::DeserializeOwned;
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, prelude::Closure};
 
 use super::{Button, Empty, Look, MenuItem, ProblemCard, RowMenu, SearchBox, Skeleton};
 use crate::{
@@ -39,6 +39,8 @@ const PAGE: usize = 100;
 const KEEP: usize = 12;
 /// The height of a row in pixels, as `--row` in `app.css` has it.
 const ROW: f64 = 44.0;
+/// What a page leaves free below its table, in pixels: the page's own edge.
+const BELOW: f64 = 40.0;
 
 type AnyRow = Arc<dyn Any + Send + Sync>;
 type RowFn<R> = Arc<dyn Fn(&AnyRow) -> R + Send + Sync>;
@@ -443,6 +445,8 @@ fn table(
     // Grows when everything is to be fetched anew: answers to older questions are dropped.
     let generation = StoredValue::new(0_u32);
     let asked = StoredValue::new(Vec::<usize>::new());
+    // All that was asked for has come.
+    let idle = Trigger::new();
     let view = RwSignal::new(0..(PAGE / 2));
     let scroller = NodeRef::<leptos::html::Div>::new();
 
@@ -473,6 +477,9 @@ fn table(
                     // What is on show stays through a short outage.
                     Err(error) if error.status == 0 && rows.with_untracked(|rows| rows.loaded) => {}
                     Err(error) => problem.set(Some(error)),
+                }
+                if asked.with_value(Vec::is_empty) {
+                    idle.notify();
                 }
             });
         }
@@ -515,7 +522,7 @@ fn table(
             }
         });
     }
-    follow(&core, rows, view, generation, asked, fetch.clone());
+    follow(&core, rows, view, generation, asked, idle, fetch.clone());
 
     let count = move || {
         rows.with(|rows| (rows.total > 0).then(|| plural(rows.total as u64, t().common.rows)))
@@ -622,15 +629,23 @@ fn follow(
     view: RwSignal<Range<usize>>,
     generation: StoredValue<u32>,
     asked: StoredValue<Vec<usize>>,
+    idle: Trigger,
     fetch: impl Fn(usize) + Clone + 'static,
 ) {
     if core.topics.is_empty() {
         return;
     }
+    // Something has changed since what is under way was asked for. That is waited for: else one
+    // change after the other would overtake each answer, and nothing new would ever be shown.
+    let late = StoredValue::new(false);
     let again = throttled(core.pace, move || {
         let Some(range) = view.try_get_untracked() else { return };
+        if asked.with_value(|asked| !asked.is_empty()) {
+            late.set_value(true);
+            return;
+        }
+        late.set_value(false);
         generation.update_value(|n| *n += 1);
-        asked.set_value(Vec::new());
         let (first, last) = (range.start / PAGE, range.end.saturating_sub(1) / PAGE);
         rows.update_untracked(|rows| rows.pages.retain(|page, _| (first..=last).contains(page)));
         for page in first..=last {
@@ -639,6 +654,15 @@ fn follow(
             }
         }
     });
+    {
+        let again = again.clone();
+        Effect::new(move || {
+            idle.track();
+            if late.get_value() {
+                again();
+            }
+        });
+    }
     let core = core.clone();
     use_live(move |event| {
         let Some(event) = event else { return again() };
@@ -685,7 +709,7 @@ fn grid(
 ) -> AnyView {
     let Shown { rows, view, sort, scroller } = shown;
     let look = move || {
-        if let Some(scroller) = scroller.get_untracked() {
+        if let Some(Some(scroller)) = scroller.try_get_untracked() {
             let first = (f64::from(scroller.scroll_top()) / ROW) as usize;
             let seen = (f64::from(scroller.client_height()) / ROW) as usize + 2;
             // A few rows more on both sides, so that quick scrolling does not show gaps.
@@ -695,19 +719,36 @@ fn grid(
             }
         }
     };
+    // The table takes the height that the page leaves below it, also when what is above it grows.
+    let measure = move || {
+        let Some(Some(element)) = scroller.try_get_untracked() else { return };
+        let scrolled = window().scroll_y().unwrap_or_default();
+        let top = (element.get_bounding_client_rect().top() + scrolled).max(0.0) + BELOW;
+        // A length in pixels is always a valid value.
+        let _ =
+            web_sys::HtmlElement::style(&element).set_property("--table-top", &format!("{top}px"));
+        look();
+    };
     Effect::new(move || {
-        if let Some(element) = scroller.get() {
-            look();
-            // The table takes the height that the page leaves below it.
-            let top = element.get_bounding_client_rect().top().max(0.0) + 24.0;
-            // A length in pixels is always a valid value.
-            let _ = web_sys::HtmlElement::style(&element)
-                .set_property("--table-top", &format!("{top}px"));
+        if scroller.get().is_some() {
+            measure();
             request_animation_frame(look);
         }
     });
-    let resized = window_event_listener(leptos::ev::resize, move |_| look());
-    on_cleanup(move || resized.remove());
+    // In the next frame: what a size makes of sizes is not for the same one.
+    let callback = Closure::<dyn Fn()>::new(move || request_animation_frame(measure));
+    // Every browser with WASM has it.
+    let observer = web_sys::ResizeObserver::new(callback.as_ref().unchecked_ref()).ok();
+    if let (Some(observer), Some(body)) = (&observer, document().body()) {
+        observer.observe(&body);
+    }
+    let observing = StoredValue::new_local((observer, callback));
+    let resized = window_event_listener(leptos::ev::resize, move |_| measure());
+    on_cleanup(move || {
+        resized.remove();
+        observing.try_with_value(|(observer, _)| observer.as_ref().map(|one| one.disconnect()));
+        observing.dispose();
+    });
 
     let total = Memo::new(move |_| rows.with(|rows| rows.total));
     let visible = move || {

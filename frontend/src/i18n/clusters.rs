@@ -69,9 +69,10 @@ texts! {
         no_checks: "The cluster does not tell its checks.", "集群未提供检查结果。";
         certificates: "Certificates that expire", "即将到期的证书";
         no_certificates: "None are known.", "暂无记录。";
-        deprecations: "APIs in use that will be removed", "正在使用的废弃 API";
+        deprecations: "Deprecated APIs in use", "正在使用的废弃 API";
         no_deprecations: "None are in use.", "没有使用废弃的 API。";
         removed_in: "removed in {version}", "将在 {version} 中移除";
+        removed_some_day: "removed in a version to come", "将在以后的版本中移除";
         used_by: "used by {by}", "使用者：{by}";
         no_nodes: "No nodes are known yet.", "尚无节点信息。";
         ready: "Ready", "就绪";

@@ -35,6 +35,17 @@ texts! {
         all_namespaces: "All namespaces", "所有命名空间";
         selector: "Label selector", "标签选择器";
         selector_example: "app=web,tier!=test", "app=web,tier!=test";
+        column_age: "Age", "存在时间";
+        column_status: "Status", "状态";
+        column_last_seen: "Last Seen", "最近出现";
+        column_up_to_date: "Up-to-date", "最新";
+        column_available: "Available", "可用";
+        column_desired: "Desired", "期望";
+        column_active: "Active", "活跃";
+        column_last_schedule: "Last Schedule", "上次调度";
+        column_completions: "Completions", "完成数";
+        column_duration: "Duration", "耗时";
+        column_roles: "Roles", "角色";
         group_by: "Group by", "分组";
         grouped_by: "By {by}", "按{by}分组";
         no_groups: "No groups", "不分组";
@@ -117,6 +128,7 @@ texts! {
         orphan_help: "Its pods run on, and belong to nobody.", "其 Pod 继续运行，但不再有所属对象。";
 
         object: "Object", "对象";
+        edit: "Edit", "编辑";
         yaml: "YAML", "YAML";
         events: "Events", "事件";
         logs: "Logs", "日志";
@@ -168,7 +180,7 @@ texts! {
         qos: "Quality of service", "服务质量";
         service_account: "Service account", "服务账户";
         priority: "Priority class", "优先级类";
-        restart_policy: "Restarts", "重启策略";
+        restart_policy: "Restart policy", "重启策略";
         ready: "Ready", "就绪";
         up_to_date: "Up to date", "最新";
         strategy: "Strategy", "策略";
@@ -205,6 +217,8 @@ texts! {
         architecture: "Architecture", "架构";
         cpu: "CPU", "CPU";
         memory: "Memory", "内存";
+        address: "Address", "地址";
+        taints: "Taints", "污点";
         pod_range: "Pod addresses", "Pod 地址段";
         scales: "Scales", "伸缩对象";
         least: "At least", "最少";
@@ -218,6 +232,7 @@ texts! {
         outcome_created: "New", "新建";
         outcome_changed: "Changed", "更改";
         outcome_unchanged: "Unchanged", "无变化";
+        unchanged_text: "Fields that are left out stay as they are where somebody else has set them.", "省略的字段若由其他管理者设置，则保持不变。";
         outcome_conflict: "Conflict", "冲突";
         outcome_refused: "Refused", "被拒绝";
         at_line: "line {line}", "第 {line} 行";
@@ -278,13 +293,19 @@ texts! {
         host_help: "Empty: all hosts.", "留空则匹配所有主机名。";
         ingress_class_help: "Empty: the cluster's default.", "留空则使用集群默认值。";
         size: "Size", "大小";
+        size_grows: "Volumes can grow, where their storage class allows it; they never shrink.", "在存储类允许时卷可以扩容，但不能缩小。";
+        target_port: "Port of the pods", "Pod 端口";
+        target_port_help: "A number or a name. Empty: the same.", "数字或名称，留空则相同。";
+        pod_labels: "Labels of its pods", "其 Pod 的标签";
+        pod_labels_bad: "Labels are needed, e.g. “app=web”.", "请输入标签，例如“app=web”。";
+        borrowed_variables: "Variables that come from Secrets and ConfigMaps stay as they are.", "来自机密和配置的变量保持不变。";
         size_help: "E.g. 10Gi.", "例如 10Gi。";
         size_bad: "A size is needed, e.g. “10Gi”.", "请输入大小，例如“10Gi”。";
         storage_class_help: "Empty: the cluster's default.", "留空则使用集群默认值。";
         mode_rwo: "By one node", "单节点读写";
         mode_rwx: "By many nodes", "多节点读写";
         mode_rox: "By many nodes, read only", "多节点只读";
-        data_help: "Files and values by their keys. Texts of several lines are easier as YAML.", "按键保存的文件和值。多行文本使用 YAML 更方便。";
+        data_help: "Files and values by their keys.", "按键保存的文件和值。";
         secret_help: "Kept by the cluster. Who may read Secrets in the namespace can see the values.", "由集群保存。有权读取该命名空间机密的人可以看到值。";
         namespace_text: "It belongs to this environment, with its limits and its members' rights.", "它属于此环境，适用环境的限制和成员权限。";
         namespace_made: "The namespace {name} is made.", "已创建命名空间 {name}。";

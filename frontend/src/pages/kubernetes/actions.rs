@@ -4,7 +4,7 @@ use drover_api::{ActionDone, ObjectAction, Permission, ResourceRow, ResourceType
 use leptos::prelude::*;
 use serde_json::Value;
 
-use super::{Kube, forward::Forward, list::change, split_type, types::may};
+use super::{Kube, edit::has_form, forward::Forward, list::change, split_type, types::may};
 use crate::{
     api,
     components::*,
@@ -182,6 +182,9 @@ pub(super) fn of_row(
         MenuItem::link(glyph, label, format!("{page}?tab={tab}"))
     };
     let mut items = vec![tab(Glyph::Edit, words.edit_yaml, "yaml")];
+    if has_form(&of.id) {
+        items.insert(0, tab(Glyph::Edit, words.edit, "edit"));
+    }
     if of.id == "pods" || has_pods(&of.id) {
         items.push(tab(Glyph::Audit, words.logs, "logs"));
     }

@@ -427,9 +427,12 @@ fn deprecations(all: Vec<ApiDeprecation>) -> AnyView {
     let lines = all
         .into_iter()
         .map(|one| {
-            let gone = one.removed_in.map(|version| fill(words.removed_in, &[("version", &version)]));
+            let gone = one.removed_in.map_or_else(
+                || words.removed_some_day.to_owned(),
+                |version| fill(words.removed_in, &[("version", &version)]),
+            );
             let by = one.used_by.map(|by| fill(words.used_by, &[("by", &by)]));
-            let under: Vec<_> = [gone, by].into_iter().flatten().collect();
+            let under: Vec<_> = std::iter::once(gone).chain(by).collect();
             view! {
                 <li>
                     <Icon glyph=Glyph::Warning class="tone-warn" />

@@ -68,16 +68,14 @@ pub fn Clusters() -> impl IntoView {
     )
     .column(
         Column::new("nodes", words.nodes, |cluster: &KubernetesCluster| {
-            format!("{} / {}", cluster.nodes_ready, cluster.nodes)
+            view! { <span class="nums">{format!("{} / {}", cluster.nodes_ready, cluster.nodes)}</span> }
         })
-        .end()
         .width(6.0),
     )
     .column(
         Column::new("pods", words.pods, |cluster: &KubernetesCluster| {
-            format::count(u64::from(cluster.pods))
+            view! { <span class="nums">{format::count(u64::from(cluster.pods))}</span> }
         })
-        .end()
         .width(5.0),
     )
     .column(

@@ -11,7 +11,7 @@ use super::{
     types::may,
     use_kube,
     write::{Outcome, Writing},
-    yaml::schema_of,
+    yaml::{headers, schemas_of},
 };
 use crate::{
     api,
@@ -98,16 +98,11 @@ fn Create(kube: Kube) -> impl IntoView {
             }
         })
         .collect_view();
-    let schema = schema_of(
-        kube,
-        Signal::derive({
-            move || {
-                way.with(
-                    |way| if way == "yaml" { type_in(kube, &text.get()) } else { String::new() },
-                )
-            }
-        }),
-    );
+    let types = Memo::new(move |_| match way.with(|way| way == "yaml") {
+        true => text.with(|text| types_in(kube, text)),
+        false => Vec::new(),
+    });
+    let schemas = schemas_of(kube, types.into());
     view! {
         <div class="stack">
             <div class="segments k8s-ways" role="radiogroup" aria-label=words.create_title>{segments}</div>
@@ -117,7 +112,7 @@ fn Create(kube: Kube) -> impl IntoView {
                     let spaces = spaces.clone();
                     view! {
                         <SelectField label=words.default_namespace value=namespace options=spaces help=words.default_namespace_help />
-                        <Editor label=words.yaml value=text marks=writing.marks() schema=schema />
+                        <Editor label=words.yaml value=text marks=writing.marks() schemas=schemas />
                         <div class="row-wrap form-actions">
                             {writing.buttons(t().common.create, Signal::derive(move || text.with(|text| !text.trim().is_empty())))}
                         </div>
@@ -131,26 +126,17 @@ fn Create(kube: Kube) -> impl IntoView {
     .into_any()
 }
 
-/// The type of a text's only document, by its `apiVersion` and `kind`; nothing when there are
-/// several.
-fn type_in(kube: Kube, text: &str) -> String {
-    if text.lines().skip(1).any(|line| line.trim_end() == "---") {
-        return String::new();
-    }
-    let value = |key: &str| {
-        text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':').map(str::trim))
-    };
-    let (Some(version), Some(kind)) = (value("apiVersion"), value("kind")) else {
-        return String::new();
-    };
-    let group = version.split_once('/').map_or("", |(group, _)| group);
-    untrack(|| {
-        kube.types.with(|all| {
-            let of = all?.iter().find(|of| of.kind == kind && of.group == group)?;
+/// The types of a text's documents, by their `apiVersion` and `kind`; empty for what is none.
+fn types_in(kube: Kube, text: &str) -> Vec<String> {
+    let find = |(version, kind): (String, String)| {
+        let group = version.split_once('/').map_or("", |(group, _)| group);
+        kube.types.look(|all| {
+            let mut all = all?.iter();
+            let of = all.find(|of| of.kind == kind && of.group == group)?;
             Some(of.id.clone())
         })
-    })
-    .unwrap_or_default()
+    };
+    headers(text).into_iter().map(|one| find(one).unwrap_or_default()).collect()
 }
 
 #[component]

@@ -5,9 +5,10 @@ use drover_api::{ObjectDetail, Timestamp};
 use leptos::prelude::*;
 use serde_json::Value;
 
-use super::{Kube, secret::Data, split_type};
+use super::{Kube, overview::quantity, secret::Data, split_type};
 use crate::{
     components::*,
+    format,
     i18n::{kubernetes, t},
     states::Tone,
 };
@@ -166,10 +167,12 @@ fn facts(type_id: &str, object: &Value) -> Vec<(&'static str, String)> {
             of(words.kernel, "/status/nodeInfo/kernelVersion"),
             of(words.runtime, "/status/nodeInfo/containerRuntimeVersion"),
             of(words.architecture, "/status/nodeInfo/architecture"),
-            of(words.cpu, "/status/allocatable/cpu"),
-            of(words.memory, "/status/allocatable/memory"),
-            of(words.pods, "/status/allocatable/pods"),
+            amount(object, words.cpu, "cpu", format::cores),
+            amount(object, words.memory, "memory", format::bytes),
+            amount(object, words.pods, "pods", |pods| format::count(pods as u64)),
+            Some((words.address, node_addresses(object))),
             of(words.pod_range, "/spec/podCIDR"),
+            Some((words.taints, taints(object))),
         ],
         ("namespaces", "") => vec![of(words.phase, "/status/phase")],
         ("horizontalpodautoscalers", _) => vec![
@@ -191,6 +194,38 @@ fn of_any(object: &Value) -> Vec<Option<(&'static str, String)>> {
         .into_iter()
         .map(|pointer| Some((words.phase, text(object, pointer)?)))
         .collect()
+}
+
+/// What pods may have of a node.
+fn amount(
+    object: &Value,
+    label: &'static str,
+    what: &str,
+    words_of: fn(f64) -> String,
+) -> Option<(&'static str, String)> {
+    let told = text(object, &format!("/status/allocatable/{what}"))?;
+    let shown = quantity(&told).map_or(told, words_of);
+    Some((label, shown))
+}
+
+fn node_addresses(object: &Value) -> String {
+    let all = object.pointer("/status/addresses").and_then(Value::as_array);
+    let ip = |one: &Value| {
+        let is_ip = one["type"].as_str().is_some_and(|kind| kind.ends_with("IP"));
+        one["address"].as_str().filter(|_| is_ip).map(str::to_owned)
+    };
+    all.into_iter().flatten().filter_map(ip).collect::<Vec<_>>().join(", ")
+}
+
+/// Why pods do not come to a node: `key=value:NoSchedule`.
+fn taints(object: &Value) -> String {
+    let all = object.pointer("/spec/taints").and_then(Value::as_array);
+    let one = |taint: &Value| {
+        let (key, effect) = (taint["key"].as_str()?, taint["effect"].as_str()?);
+        let value = taint["value"].as_str().map(|value| format!("={value}")).unwrap_or_default();
+        Some(format!("{key}{value}:{effect}"))
+    };
+    all.into_iter().flatten().filter_map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn service_ports(object: &Value) -> String {
@@ -347,6 +382,8 @@ fn is_well(kind: &str, status: &str) -> Option<bool> {
         | "FailureTarget" | "ReplicaFailure" | "Stalled" | "Degraded" => false,
         "Ready" | "Available" | "Initialized" | "ContainersReady" | "PodScheduled" | "Complete"
         | "Established" | "NamesAccepted" | "Accepted" | "Programmed" | "AbleToScale" => true,
+        // A rollout goes on or has come to its end; when neither, it is stuck.
+        "Progressing" if status == "False" => true,
         _ => return None,
     };
     match status {
@@ -477,9 +514,15 @@ fn container_ports(container: &Value) -> String {
 
 fn container_table(rows: Vec<ContainerFacts>) -> AnyView {
     let words = kubernetes();
+    // Templates of pods have none.
+    let states = rows.iter().any(|one| one.state.is_some());
     let rows = rows
         .into_iter()
         .map(|one| {
+            let state = states.then(|| view! {
+                <td>{one.state.map(|(tone, label)| view! { <Badge label=label tone=tone /> })}</td>
+                <td class="nums">{one.restarts}</td>
+            });
             view! {
                 <tr>
                     <td>
@@ -488,8 +531,7 @@ fn container_table(rows: Vec<ContainerFacts>) -> AnyView {
                             <span class="mono break">{one.image}</span>
                         </span>
                     </td>
-                    <td>{one.state.map(|(tone, label)| view! { <Badge label=label tone=tone /> })}</td>
-                    <td class="nums">{one.restarts}</td>
+                    {state}
                     <td class="mono small">{one.ports}</td>
                     <td class="small">{one.resources}</td>
                 </tr>
@@ -499,7 +541,8 @@ fn container_table(rows: Vec<ContainerFacts>) -> AnyView {
     view! {
         <table class="plain">
             <thead><tr>
-                <th>{words.container}</th><th>{t().common.state}</th><th>{words.restarts}</th>
+                <th>{words.container}</th>
+                {states.then(|| view! { <th>{t().common.state}</th><th>{words.restarts}</th> })}
                 <th>{words.ports}</th><th>{words.requests_limits}</th>
             </tr></thead>
             <tbody>{rows}</tbody>
@@ -572,6 +615,41 @@ mod tests {
         assert_eq!(found[1].1, "Recreate");
         let service = json!({ "spec": { "ports": [{ "port": 80, "targetPort": "http", "nodePort": 30080 }] } });
         assert_eq!(service_ports(&service), "80:30080→http/TCP");
+    }
+
+    #[test]
+    fn conditions_say_whether_all_is_well() {
+        assert_eq!(is_well("Ready", "False"), Some(false));
+        assert_eq!(is_well("MemoryPressure", "False"), Some(true));
+        assert_eq!(is_well("Progressing", "True"), None);
+        assert_eq!(is_well("Progressing", "False"), Some(false));
+        assert_eq!(is_well("Ready", "Unknown"), None);
+    }
+
+    #[test]
+    fn a_node_says_what_it_has_and_who_may_come() {
+        let node = json!({
+            "spec": { "taints": [
+                { "key": "gpu", "value": "yes", "effect": "NoSchedule" },
+                { "key": "node.kubernetes.io/unreachable", "effect": "NoExecute" },
+            ] },
+            "status": {
+                "allocatable": { "cpu": "3800m", "memory": "7Gi", "pods": "5000" },
+                "addresses": [
+                    { "type": "InternalIP", "address": "192.0.2.1" },
+                    { "type": "Hostname", "address": "node-1" },
+                ],
+            },
+        });
+        let found: Vec<_> = facts("nodes", &node).into_iter().map(|(_, text)| text).collect();
+        let wanted = [
+            "3.8",
+            "7 GiB",
+            "5,000",
+            "192.0.2.1",
+            "gpu=yes:NoSchedule, node.kubernetes.io/unreachable:NoExecute",
+        ];
+        assert_eq!(found, wanted);
     }
 
     #[test]

@@ -10,8 +10,11 @@ use crate::{
 };
 
 /// The kinds that have a form, by their types' ids.
-pub(super) const KINDS: [(&str, &str); 8] = [
+pub(super) const KINDS: [(&str, &str); 11] = [
     ("deployments.apps", "Deployment"),
+    ("statefulsets.apps", "StatefulSet"),
+    ("daemonsets.apps", "DaemonSet"),
+    ("services", "Service"),
     ("configmaps", "ConfigMap"),
     ("secrets", "Secret"),
     ("jobs.batch", "Job"),
@@ -37,6 +40,10 @@ pub(super) struct Filled {
     pub host: String,
     pub backend: String,
     pub path: String,
+    /// Labels of a Service's pods: `app=web,tier=shop`.
+    pub labels: String,
+    /// The port of a Service's pods.
+    pub target: String,
     pub class: String,
     pub size: String,
     pub mode: String,
@@ -63,7 +70,10 @@ pub(super) fn documents(type_id: &str, filled: &Filled) -> Result<Vec<Value>, Wr
         .map(|(key, value)| (key.clone(), Value::String(value.clone())))
         .collect();
     Ok(match type_id {
-        "deployments.apps" => deployment(filled, meta)?,
+        "deployments.apps" => workload("Deployment", filled, meta)?,
+        "statefulsets.apps" => workload("StatefulSet", filled, meta)?,
+        "daemonsets.apps" => workload("DaemonSet", filled, meta)?,
+        "services" => vec![service(filled, meta)?],
         "configmaps" => {
             vec![
                 json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": values }),
@@ -76,8 +86,7 @@ pub(super) fn documents(type_id: &str, filled: &Filled) -> Result<Vec<Value>, Wr
             "apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": job(filled)?,
         })],
         "cronjobs.batch" => {
-            if filled.schedule.split_whitespace().count() != 5 && !filled.schedule.starts_with('@')
-            {
+            if !schedule_is_right(&filled.schedule) {
                 return Err(("schedule", words.schedule_bad));
             }
             vec![json!({
@@ -167,21 +176,66 @@ fn container(filled: &Filled) -> Result<Value, Wrong> {
     Ok(container)
 }
 
-fn deployment(filled: &Filled, meta: Value) -> Result<Vec<Value>, Wrong> {
+/// Whether a text may be the schedule of a CronJob.
+pub(super) fn schedule_is_right(schedule: &str) -> bool {
+    schedule.split_whitespace().count() == 5 || schedule.trim().starts_with('@')
+}
+
+/// Labels as people write them: `app=web,tier=shop`.
+fn labels(text: &str) -> Option<Value> {
+    let pairs: Option<serde_json::Map<_, _>> = text
+        .split(',')
+        .map(|part| {
+            let (key, value) = part.split_once('=')?;
+            let (key, value) = (key.trim(), value.trim());
+            (!key.is_empty()).then(|| (key.to_owned(), json!(value)))
+        })
+        .collect();
+    pairs.map(Value::Object)
+}
+
+fn service(filled: &Filled, meta: Value) -> Result<Value, Wrong> {
     let words = kubernetes();
-    let replicas: u32 =
-        filled.replicas.trim().parse().map_err(|_| ("replicas", words.replicas_bad))?;
-    let labels = json!({ "app.kubernetes.io/name": filled.name });
-    let mut all = vec![json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta,
+    let Some(selector) = labels(&filled.labels) else {
+        return Err(("labels", words.pod_labels_bad));
+    };
+    let Some(port) = port(&filled.port)? else {
+        return Err(("port", words.port_needed));
+    };
+    let target = match filled.target.trim() {
+        "" => json!(port),
+        text => text.parse::<u16>().map_or_else(|_| json!(text), |number| json!(number)),
+    };
+    Ok(json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": meta,
         "spec": {
-            "replicas": replicas,
-            "selector": { "matchLabels": labels },
-            "template": {
-                "metadata": { "labels": labels },
-                "spec": { "containers": [container(filled)?] },
-            },
+            "type": filled.service,
+            "selector": selector,
+            "ports": [{ "port": port, "targetPort": target }],
         },
+    }))
+}
+
+/// A workload, with a Service for its pods where one is wanted.
+fn workload(kind: &str, filled: &Filled, meta: Value) -> Result<Vec<Value>, Wrong> {
+    let words = kubernetes();
+    let labels = json!({ "app.kubernetes.io/name": filled.name });
+    let mut spec = json!({
+        "selector": { "matchLabels": labels },
+        "template": {
+            "metadata": { "labels": labels },
+            "spec": { "containers": [container(filled)?] },
+        },
+    });
+    if kind != "DaemonSet" {
+        let replicas = filled.replicas.trim().parse::<u32>();
+        spec["replicas"] = json!(replicas.map_err(|_| ("replicas", words.replicas_bad))?);
+    }
+    if kind == "StatefulSet" {
+        spec["serviceName"] = json!(filled.name);
+    }
+    let mut all = vec![json!({
+        "apiVersion": "apps/v1", "kind": kind, "metadata": meta, "spec": spec,
     })];
     if filled.service != "none" {
         let Some(port) = port(&filled.port)? else {
@@ -197,6 +251,22 @@ fn deployment(filled: &Filled, meta: Value) -> Result<Vec<Value>, Wrong> {
         }));
     }
     Ok(all)
+}
+
+/// The types of a Service, and that which it has already.
+pub(super) fn service_types(now: Option<String>) -> Vec<(String, String)> {
+    let words = kubernetes();
+    let mut all: Vec<(String, String)> = [
+        ("ClusterIP", words.service_cluster),
+        ("NodePort", words.service_node),
+        ("LoadBalancer", words.service_balancer),
+    ]
+    .map(|(key, label)| (key.to_owned(), label.to_owned()))
+    .into();
+    if let Some(now) = now.filter(|now| !now.is_empty() && all.iter().all(|(key, _)| key != now)) {
+        all.push((now.clone(), now));
+    }
+    all
 }
 
 fn job(filled: &Filled) -> Result<Value, Wrong> {
@@ -250,6 +320,8 @@ pub(super) struct Fields {
     host: RwSignal<String>,
     backend: RwSignal<String>,
     path: RwSignal<String>,
+    labels: RwSignal<String>,
+    target: RwSignal<String>,
     class: RwSignal<String>,
     size: RwSignal<String>,
     mode: RwSignal<String>,
@@ -273,6 +345,8 @@ impl Fields {
             host: with(""),
             backend: with(""),
             path: with("/"),
+            labels: with(""),
+            target: with(""),
             class: with(""),
             size: with("1Gi"),
             mode: with("ReadWriteOnce"),
@@ -289,7 +363,11 @@ impl Fields {
             image: get(self.image),
             replicas: get(self.replicas),
             port: if job { String::new() } else { get(self.port) },
-            service: get(self.service),
+            service: match get(self.service).as_str() {
+                // Chosen for a workload before.
+                "none" if type_id == "services" => "ClusterIP".to_owned(),
+                chosen => chosen.to_owned(),
+            },
             command: get(self.command),
             cpu: get(self.cpu),
             memory: get(self.memory),
@@ -297,6 +375,8 @@ impl Fields {
             host: get(self.host),
             backend: get(self.backend),
             path: get(self.path),
+            labels: get(self.labels),
+            target: get(self.target),
             class: get(self.class).trim().to_owned(),
             size: get(self.size),
             mode: get(self.mode),
@@ -311,7 +391,9 @@ impl Fields {
             <TextField label=t().common.name value=self.name form=form name="name" help=words.name_help mono=true focus=true />
         };
         let rest = match type_id {
-            "deployments.apps" => self.deployment(form),
+            "deployments.apps" | "statefulsets.apps" => self.workload(form, true),
+            "daemonsets.apps" => self.workload(form, false),
+            "services" => self.service(form),
             "jobs.batch" => self.container(form, false),
             "cronjobs.batch" => view! {
                 <TextField label=words.schedule value=self.schedule form=form name="schedule" help=words.schedule_help mono=true />
@@ -354,21 +436,28 @@ impl Fields {
         view! { {name} {rest} }.into_any()
     }
 
-    fn deployment(self, form: Form) -> AnyView {
+    fn workload(self, form: Form, replicas: bool) -> AnyView {
         let words = kubernetes();
-        let services: Vec<_> = [
-            ("ClusterIP", words.service_cluster),
-            ("NodePort", words.service_node),
-            ("LoadBalancer", words.service_balancer),
-            ("none", words.service_none),
-        ]
-        .map(|(key, label)| (key.to_owned(), label.to_owned()))
-        .into();
+        let mut services = service_types(None);
+        services.push(("none".to_owned(), words.service_none.to_owned()));
         view! {
             {self.container(form, true)}
             <div class="form-row">
-                <TextField label=words.replicas value=self.replicas form=form name="replicas" kind="number" />
+                {replicas.then(|| view! { <TextField label=words.replicas value=self.replicas form=form name="replicas" kind="number" /> })}
                 <SelectField label=words.service value=self.service options=services />
+            </div>
+        }
+        .into_any()
+    }
+
+    fn service(self, form: Form) -> AnyView {
+        let words = kubernetes();
+        view! {
+            <TextField label=words.pod_labels value=self.labels form=form name="labels" placeholder="app=web" mono=true />
+            <div class="form-row">
+                <TextField label=words.port value=self.port form=form name="port" kind="number" />
+                <TextField label=words.target_port value=self.target form=form name="target" help=words.target_port_help optional=true mono=true />
+                <SelectField label=words.of_type value=self.service options=service_types(None) />
             </div>
         }
         .into_any()
@@ -398,7 +487,7 @@ fn Data(rows: RwSignal<Vec<LabelRow>>, secret: bool) -> impl IntoView {
     let words = kubernetes();
     let help = if secret { words.secret_help } else { words.data_help };
     view! {
-        <LabelEditor label=words.data rows=rows help=help add=words.add_key />
+        <LabelEditor label=words.data rows=rows help=help add=words.add_key long=true />
     }
 }
 
@@ -427,6 +516,25 @@ mod tests {
         assert_eq!(documents("deployments.apps", &alone).unwrap().len(), 1);
         let no_port = Filled { port: String::new(), ..filled() };
         assert_eq!(documents("deployments.apps", &no_port).unwrap_err().0, "port");
+    }
+
+    #[test]
+    fn other_workloads_have_what_they_need() {
+        let all = documents("statefulsets.apps", &filled()).unwrap();
+        assert_eq!(all[0]["spec"]["serviceName"], all[1]["metadata"]["name"]);
+        let daemons = documents("daemonsets.apps", &filled()).unwrap();
+        assert_eq!(daemons[0]["spec"].get("replicas"), None);
+    }
+
+    #[test]
+    fn a_service_chooses_pods_by_their_labels() {
+        let filled =
+            Filled { labels: "app=web, tier=shop".into(), target: "http".into(), ..filled() };
+        let all = documents("services", &filled).unwrap();
+        assert_eq!(all[0]["spec"]["selector"], json!({ "app": "web", "tier": "shop" }));
+        assert_eq!(all[0]["spec"]["ports"], json!([{ "port": 80, "targetPort": "http" }]));
+        let none = Filled { labels: "web".into(), ..filled };
+        assert_eq!(documents("services", &none).unwrap_err().0, "labels");
     }
 
     #[test]

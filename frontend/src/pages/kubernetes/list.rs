@@ -1,8 +1,8 @@
 //! The objects of a type: the server's own columns, filtered, sorted and grouped by Drover's index.
 
 use drover_api::{
-    ColumnKind, ResourceColumn, ResourceGroup, ResourceList, ResourceRow, ResourceType, Timestamp,
-    Topic,
+    ClusterState, ColumnKind, ResourceColumn, ResourceGroup, ResourceList, ResourceRow,
+    ResourceType, Timestamp, Topic,
 };
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::{
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::{
     Kube, actions, all,
+    columns::titled,
     states::{HEALTHS, health_dot, health_named},
     types::{may, title},
     use_kube,
@@ -167,7 +168,24 @@ pub fn KubernetesList() -> impl IntoView {
 
 /// Whether the caller may make one, and people do make them.
 fn creatable(of: &ResourceType) -> bool {
-    may(of, "create") && of.id != "events"
+    may(of, "create") && !is_made_by_the_cluster(&of.id)
+}
+
+/// Types whose objects the cluster itself makes: nobody looks for a button for one.
+fn is_made_by_the_cluster(id: &str) -> bool {
+    matches!(
+        id,
+        "events"
+            | "nodes"
+            | "endpoints"
+            | "endpointslices.discovery.k8s.io"
+            | "controllerrevisions.apps"
+            | "leases.coordination.k8s.io"
+            | "csinodes.storage.k8s.io"
+            | "csistoragecapacities.storage.k8s.io"
+            | "volumeattachments.storage.k8s.io"
+            | "ipaddresses.networking.k8s.io"
+    )
 }
 
 fn about(of: &ResourceType) -> String {
@@ -195,13 +213,19 @@ fn Objects(kube: Kube, of: ResourceType) -> impl IntoView {
     view! {
         <Loaded remote=head lines=8 let:head>
             {
-                let columns = Memo::new(move |_| head.with(|head| head.columns.clone()));
-                let problem = Memo::new(move |_| head.with(|head| head.problem.clone()));
+                let columns = Memo::new(move |_| head.with(|head| head.columns.iter().map(titled).collect::<Vec<_>>()));
+                // What is wrong with the whole cluster stands above already.
+                let here = move || kube.cluster.with(|one| one.is_none_or(|one| one.state == ClusterState::Active));
+                let problem = Memo::new(move |_| head.with(|head| head.problem.clone()).filter(|_| here()));
+                // Only some types know how their objects are. Once known, it stays so.
+                let judged = Memo::new(move |before: Option<&bool>| {
+                    before == Some(&true) || head.with(|head| head.items.iter().any(|row| row.health.is_some()))
+                });
                 let wide = Memo::new(move |_| narrowed.with(|now| now.wide));
                 view! {
                     {move || problem.get().map(|problem| view! { <Notice tone=Tone::Warn>{problem}</Notice> })}
                     <Groups kube=kube of=of narrowed=narrowed columns=columns />
-                    {move || table(kube, of.get_value(), columns.get(), wide.get(), narrowed)}
+                    {move || table(kube, of.get_value(), columns.get(), wide.get(), judged, narrowed)}
                 }
             }
         </Loaded>
@@ -213,6 +237,7 @@ fn table(
     of: ResourceType,
     columns: Vec<ResourceColumn>,
     wide: bool,
+    judged: Memo<bool>,
     narrowed: RwSignal<Narrowed>,
 ) -> AnyView {
     let words = kubernetes();
@@ -256,7 +281,7 @@ fn table(
         <Table
             spec=spec
             label=label
-            filters=move || view! { <Tools kube=kube namespaced=namespaced columns=columns.clone() narrowed=narrowed /> }
+            filters=move || view! { <Tools kube=kube namespaced=namespaced columns=columns.clone() judged=judged narrowed=narrowed /> }
         />
     }
     .into_any()
@@ -298,15 +323,21 @@ pub(super) fn rows(
             }
             continue;
         }
-        let kind = column.kind;
-        let made = Column::new(column.id.clone(), column.name.clone(), move |row: &ResourceRow| {
-            cell(kind, row.cells.get(index))
-        })
-        .sort();
+        let (kind, long) = (column.kind, of.id == "events" && column.id == "object");
+        let made =
+            Column::new(column.id.clone(), column.name.clone(), move |row: &ResourceRow| match row
+                .cells
+                .get(index)
+            {
+                Some(Value::String(text)) if long => about_cell(kube, row, text),
+                value => cell(kind, value),
+            })
+            .sort();
         spec = spec.column(match kind {
             ColumnKind::Text if column.id == "status" => made.width(8.5),
             ColumnKind::Text if is_short(&column.id) => made.width(5.5),
             ColumnKind::Text if column.id == "message" => made.roomy(5),
+            ColumnKind::Text if column.id == "object" => made.roomy(3),
             ColumnKind::Text => made.grow(2),
             ColumnKind::Number => made.width(5.5),
             ColumnKind::Time => made.width(6.5),
@@ -373,7 +404,7 @@ fn name_cell(row: &ResourceRow) -> AnyView {
         <span class="row">
             {health_dot(row.health)}
             <span class="two">
-                <span class="strong truncate" title=row.name.clone()>{row.name.clone()}</span>
+                <LongName name=row.name.clone() />
                 {reason.map(|reason| view! {
                     <span class=format!("truncate tone-{tone}") title=reason.clone()>{reason.clone()}</span>
                 })}
@@ -381,6 +412,15 @@ fn name_cell(row: &ResourceRow) -> AnyView {
         </span>
     }
     .into_any()
+}
+
+/// What an event is about, as a link to it.
+fn about_cell(kube: Kube, row: &ResourceRow, text: &str) -> AnyView {
+    let name = view! { <LongName name=text /> };
+    match kube.page_about(text, row.namespace.as_deref()) {
+        Some(href) => view! { <a href=href>{name}</a> }.into_any(),
+        None => name.into_any(),
+    }
 }
 
 /// A cell as the cluster gives it.
@@ -408,6 +448,8 @@ fn Tools(
     kube: Kube,
     namespaced: bool,
     columns: Vec<ResourceColumn>,
+    /// Its objects are healthy or not.
+    judged: Memo<bool>,
     narrowed: RwSignal<Narrowed>,
 ) -> impl IntoView {
     let words = kubernetes();
@@ -454,8 +496,10 @@ fn Tools(
             let mut items = vec![
                 MenuItem::Title(words.group_by.into()),
                 item(String::new(), words.no_groups.into()),
-                item("health".into(), words.health.into()),
             ];
+            if judged.get() {
+                items.push(item("health".into(), words.health.into()));
+            }
             if namespaced {
                 items.push(item("namespace".into(), words.namespace.into()));
             }
@@ -527,9 +571,15 @@ fn Tools(
             .collect_view()
     };
     let title = Signal::derive(move || name_of(&column.get()));
+    let by_health = move || {
+        let healths = healths.clone();
+        // What a link has narrowed it to can be taken back.
+        (judged.get() || health.with(|health| !health.is_empty()))
+            .then(|| view! { <Select label=words.health value=health options=healths /> })
+    };
     view! {
         {namespaced.then(|| view! { <Select label=words.namespace value=namespace options=namespaces /> })}
-        <Select label=words.health value=health options=healths />
+        {by_health}
         <div class="k8s-selector">
             <SearchBox label=words.selector placeholder=words.selector_example value=selector />
         </div>

@@ -41,6 +41,14 @@ fn together(items: &[ObjectMetrics], measure: Measure) -> f64 {
     items.iter().filter_map(|item| item.samples.last()).map(measure).sum()
 }
 
+/// What to do about a cluster that measures nothing: a command, or why it does not.
+fn shown_advice(advice: String) -> AnyView {
+    match advice.starts_with("kubectl ") {
+        true => view! { <CommandBlock text=advice /> }.into_any(),
+        false => view! { <p class="muted small">{advice}</p> }.into_any(),
+    }
+}
+
 /// The tab, and a part of the overview.
 #[component]
 pub(super) fn Metrics(
@@ -89,7 +97,7 @@ pub(super) fn Metrics(
                     (false, advice, _) => view! {
                         <Card>
                             <Empty glyph=Glyph::Cpu title=words.no_metrics text=words.no_metrics_text>
-                                {advice.map(|advice| view! { <CommandBlock text=advice /> })}
+                                {advice.map(shown_advice)}
                             </Empty>
                         </Card>
                     }

@@ -8,8 +8,10 @@ use serde_json::Value;
 use super::{
     Kube,
     actions::{self, Dialogs, ObjectDialogs, Target, has_pods, rolls_out},
+    edit::{Edit, has_form},
     facts::{Facts, pod_selector},
     files::Files,
+    is_about,
     logs::ObjectLogs,
     metrics::Metrics,
     picture::PictureTab,
@@ -56,8 +58,12 @@ pub fn KubernetesObject() -> impl IntoView {
     let path = kube.object_api(&type_id, namespace.as_deref(), &name);
     let detail = {
         let (path, id) = (path.clone(), type_id.clone());
+        let (namespace, name) = (namespace.clone(), name.clone());
+        // Each look asks the cluster itself: not for what is about others.
         Remote::new(move || api::get(path.clone()).json::<ObjectDetail>())
-            .live(&[Topic::KubernetesResources], move |event| event.id == id)
+            .live(&[Topic::KubernetesResources], move |event| {
+                is_about(event, &id, namespace.as_deref(), &name)
+            })
     };
     let of = {
         let id = type_id.clone();
@@ -164,6 +170,18 @@ fn tabs(
         }),
         Tab::new("events", words.events, move || view! { <Events detail=detail /> }),
     ];
+    if has_form(id) {
+        tabs.insert(
+            1,
+            Tab::new("edit", words.edit, move || {
+                view! {
+                    <Loaded remote=detail let:_one>
+                        <Edit kube=kube type_id=of.get_value() detail=detail />
+                    </Loaded>
+                }
+            }),
+        );
+    }
     if id == "pods" || has_pods(id) {
         tabs.push(Tab::new("logs", words.logs, move || {
             view! {

@@ -94,8 +94,10 @@ fn Count(kube: Kube, id: &'static str, label: &'static str, glyph: Glyph) -> imp
     let of = |groups: &[ResourceGroup], name: &str| {
         groups.iter().find(|group| group.value == name).map_or(0, |group| group.count)
     };
-    let figure = Signal::derive(move || {
-        format::count(counted.with(|groups| groups.iter().map(|group| group.count).sum()))
+    let known = Memo::new(move |_| groups.with(|groups| groups.is_some()));
+    let figure = Signal::derive(move || match known.get() {
+        true => format::count(counted.with(|groups| groups.iter().map(|group| group.count).sum())),
+        false => "–".to_owned(),
     });
     let parts = Signal::derive(move || {
         counted.with(|groups| {
@@ -111,6 +113,9 @@ fn Count(kube: Kube, id: &'static str, label: &'static str, glyph: Glyph) -> imp
         })
     });
     let legend = move || {
+        if !known.get() {
+            return view! { <span class="skeleton k8s-unknown"></span> }.into_any();
+        }
         counted.with(|groups| {
             if groups.is_empty() {
                 return view! { <span>{t().overview.nothing}</span> }.into_any();
@@ -159,8 +164,14 @@ fn facts(kube: Kube, one: EnvironmentCluster) -> AnyView {
         (words.cluster, view! { <span class="break">{one.cluster_name}</span> }.into_any()),
         (words.version, one.version.unwrap_or_else(|| t().common.unknown.to_owned()).into_any()),
         (words.share, share.into_any()),
-        (words.namespaces, view! { <span class="tags">{names} {more}</span> }.into_any()),
     ];
+    // Of a whole cluster they are not known before it has told them.
+    if count > 0 {
+        rows.push((
+            words.namespaces,
+            view! { <span class="tags">{names} {more}</span> }.into_any(),
+        ));
+    }
     if let Some(at) = one.last_contact {
         rows.push((words.last_contact, view! { <TimeAgo at=at /> }.into_any()));
     }
@@ -263,6 +274,19 @@ fn Warnings(kube: Kube) -> impl IntoView {
     })
     .live(&[Topic::KubernetesResources], |event| event.id == "events");
     let all = format!("{}?columns=type:%3DWarning", kube.list_page("events"));
+    let about = move |name: &str, namespace: Option<&str>| {
+        let name = name.to_owned();
+        match kube.page_about(&name, namespace) {
+            Some(href) => {
+                view! { <a class="strong truncate" href=href title=name.clone()>{name.clone()}</a> }
+                    .into_any()
+            }
+            None => {
+                view! { <span class="strong truncate" title=name.clone()>{name.clone()}</span> }
+                    .into_any()
+            }
+        }
+    };
     let shown = move |list: ResourceList| {
         if list.items.is_empty() {
             return view! {
@@ -287,7 +311,7 @@ fn Warnings(kube: Kube) -> impl IntoView {
                         <Icon glyph=Glyph::Warning class="tone-warn" />
                         <span class="two grow">
                             <span class="row">
-                                <span class="strong truncate">{text(row, object)}</span>
+                                {about(&text(row, object), row.namespace.as_deref())}
                                 <span class="faint small">{text(row, reason)}</span>
                             </span>
                             <span class="break">{text(row, message)}</span>

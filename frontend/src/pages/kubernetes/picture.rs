@@ -14,7 +14,7 @@ use crate::{
     states::{Stated, Tone},
 };
 
-const WIDTH: f64 = 158.0;
+const WIDTH: f64 = 190.0;
 const HEIGHT: f64 = 52.0;
 const GAP_X: f64 = 30.0;
 const GAP_Y: f64 = 14.0;
@@ -152,7 +152,7 @@ fn boxed(kube: Kube, node: &PictureNode) -> AnyView {
         <rect class=format!("box box-{tone}") width=WIDTH height=HEIGHT rx="8" />
         <circle class=format!("dot dot-{tone}") cx="15" cy="19" r="4" />
         <text class="name" x="26" y="23">{short(&node.name, 18)}</text>
-        <text class="sub" x="14" y="41">{clipped(&under, 25)}</text>
+        <text class="sub" x="14" y="41">{clipped(&under, 27)}</text>
     };
     // An SVG link: in a view, `<a>` is HTML's.
     leptos::svg::a()

@@ -3,7 +3,7 @@
 use drover_api::{ResourceList, ResourceRow, Topic};
 use leptos::prelude::*;
 
-use super::{Kube, all, list::rows};
+use super::{Kube, all, columns::titled, list::rows};
 use crate::{api, components::*, i18n::kubernetes, icons::Glyph, remote::Remote};
 
 /// Which pods.
@@ -46,7 +46,7 @@ pub(super) fn Pods(kube: Kube, which: Which) -> impl IntoView {
     view! {
         <Loaded remote=head lines=4 let:head>
             {
-                let columns = Memo::new(move |_| head.with(|head| head.columns.clone()));
+                let columns = Memo::new(move |_| head.with(|head| head.columns.iter().map(titled).collect::<Vec<_>>()));
                 let which = which.clone();
                 move || of.get().map(|of| {
                     let which = which.clone();

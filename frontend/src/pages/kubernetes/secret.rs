@@ -3,7 +3,7 @@
 
 use drover_api::ObjectDetail;
 use leptos::prelude::*;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     components::*,
@@ -47,6 +47,46 @@ fn held(object: &Value, secret: bool) -> Vec<(String, Held)> {
         all.extend(of("binaryData", decoded));
         all
     }
+}
+
+/// What of it is text, for a form.
+pub(super) fn texts(object: &Value, secret: bool) -> Vec<(String, String)> {
+    let data = object["data"].as_object();
+    let text = |value: &Value| match value.as_str()? {
+        base64 if secret => match decoded(base64) {
+            Held::Text(text) => Some(text),
+            Held::Bytes(_) | Held::Untold => None,
+        },
+        text => Some(text.to_owned()),
+    };
+    data.into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.clone(), text(value)?)))
+        .collect()
+}
+
+/// Puts these texts in place of those that are there; bytes that are no text stay.
+pub(super) fn put_texts(object: &mut Value, texts: &[(String, String)], secret: bool) {
+    let before: Vec<String> = self::texts(object, secret).into_iter().map(|(key, _)| key).collect();
+    if !object["data"].is_object() {
+        if texts.is_empty() {
+            return;
+        }
+        object["data"] = Value::Object(Map::new());
+    }
+    let Some(data) = object["data"].as_object_mut() else { return };
+    data.retain(|key, _| !before.contains(key) || texts.iter().any(|(other, _)| other == key));
+    for (key, text) in texts {
+        let value = if secret { encoded(text) } else { text.clone() };
+        data.insert(key.clone(), Value::String(value));
+    }
+}
+
+/// A text as base64.
+fn encoded(text: &str) -> String {
+    // Each byte is a character of a binary string.
+    let binary: String = text.bytes().map(char::from).collect();
+    window().btoa(&binary).unwrap_or_default()
 }
 
 /// The values.

@@ -101,6 +101,11 @@ impl Writing {
         });
     }
 
+    /// True while it is being sent.
+    pub(super) fn is_busy(self) -> Signal<bool> {
+        self.busy.into()
+    }
+
     /// What is wrong with which line, for the editor.
     pub(super) fn marks(self) -> Signal<Vec<Mark>> {
         Signal::derive(move || {
@@ -211,6 +216,8 @@ fn outcome(kube: Kube, one: AppliedObject, dry_run: bool, several: bool) -> AnyV
         view! { <div class="row small"><Icon glyph=Glyph::Warning class="tone-warn" /> <span class="break">{text.clone()}</span></div> }
     }).collect_view();
     let diff = one.diff.filter(|diff| !diff.is_empty());
+    let unchanged = (one.outcome == ApplyOutcome::Unchanged)
+        .then(|| view! { <div class="small muted">{words.unchanged_text}</div> });
     view! {
         <li class="stack-s">
             <div class="row-wrap">
@@ -221,6 +228,7 @@ fn outcome(kube: Kube, one: AppliedObject, dry_run: bool, several: bool) -> AnyV
             </div>
             {one.error.map(|error| view! { <div class="tone-bad break">{error}</div> })}
             {(!one.conflicts.is_empty()).then(|| view! { <ul class="stack-s small">{conflicts}</ul> })}
+            {unchanged}
             {warnings}
             {diff.map(|diff| view! { <Diff text=diff /> })}
         </li>

@@ -1,7 +1,9 @@
 //! An object as YAML: edited, compared with what is there, and applied.
 
+use std::{collections::HashMap, sync::Arc};
+
 use drover_api::ObjectDetail;
-use leptos::prelude::*;
+use leptos::{prelude::*, task::spawn_local};
 
 use super::{
     Kube,
@@ -16,19 +18,58 @@ use crate::{
     states::Tone,
 };
 
-/// The schema of a type, as text; nothing while it is not there.
-pub(super) fn schema_of(kube: Kube, type_id: Signal<String>) -> Signal<Option<String>> {
-    let schema = Remote::new(move || {
-        let id = type_id.get();
-        let path = kube.env.api(&format!("kubernetes/schema/{}", encode(&id)));
-        async move {
-            match id.is_empty() {
-                true => Ok(None),
-                false => api::get(path).text().await.map(Some),
+/// The schemas of a text's documents, as texts; each type's is fetched once.
+pub(super) fn schemas_of(kube: Kube, types: Signal<Vec<String>>) -> Signal<Vec<Option<Arc<str>>>> {
+    let types = Memo::new(move |_| types.get());
+    let known = RwSignal::new(HashMap::<String, Option<Arc<str>>>::new());
+    Effect::new(move || {
+        for id in types.get() {
+            if id.is_empty() || known.with_untracked(|known| known.contains_key(&id)) {
+                continue;
             }
+            known.update_untracked(|known| _ = known.insert(id.clone(), None));
+            let path = kube.env.api(&format!("kubernetes/schema/{}", encode(&id)));
+            let schema = api::get(path).text();
+            spawn_local(async move {
+                // Without one, there is no completion.
+                if let Ok(schema) = schema.await {
+                    known.try_update(|known| known.insert(id, Some(schema.into())));
+                }
+            });
         }
     });
-    Signal::derive(move || schema.get().flatten())
+    let schemas = Memo::new(move |_| {
+        let types = types.get();
+        known.with(|known| types.iter().map(|id| known.get(id).cloned().flatten()).collect())
+    });
+    schemas.into()
+}
+
+/// The `apiVersion` and `kind` of each document of a text; empty where it does not say.
+pub(super) fn headers(text: &str) -> Vec<(String, String)> {
+    let mut all = vec![(String::new(), String::new())];
+    for line in text.lines() {
+        if line
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+        {
+            all.push(Default::default());
+            continue;
+        }
+        let value = |key: &str| {
+            let value = line.strip_prefix(key)?.strip_prefix(':')?;
+            let value = value.split_once(" #").map_or(value, |(value, _)| value);
+            Some(value.trim().trim_matches(['"', '\'']).to_owned())
+        };
+        if let Some(last) = all.last_mut() {
+            if let Some(version) = value("apiVersion") {
+                last.0 = version;
+            } else if let Some(kind) = value("kind") {
+                last.1 = kind;
+            }
+        }
+    }
+    all
 }
 
 /// The tab.
@@ -75,7 +116,7 @@ pub(super) fn Yaml(
             one.is_some_and(|one| one.verbs.iter().any(|verb| verb == "patch" || verb == "update"))
         })
     });
-    let schema = schema_of(kube, Signal::derive(move || type_id.clone()));
+    let schemas = schemas_of(kube, Signal::derive(move || vec![type_id.clone()]));
     let raw = format!("/v1/{path}");
     view! {
         <div class="stack">
@@ -88,7 +129,7 @@ pub(super) fn Yaml(
                 </Notice>
             })}
             {move || match may.get() {
-                true => view! { <Editor label=words.yaml value=text marks=writing.marks() schema=schema /> }.into_any(),
+                true => view! { <Editor label=words.yaml value=text marks=writing.marks() schemas=schemas /> }.into_any(),
                 false => view! { <Editor label=words.yaml value=text read_only=true /> }.into_any(),
             }}
             <div class="row-wrap">
@@ -103,4 +144,21 @@ pub(super) fn Yaml(
         </div>
     }
     .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::headers;
+
+    #[test]
+    fn each_document_says_what_it_is() {
+        let text = "apiVersion: apps/v1\nkind: Deployment # mine\n---\nkind: \"Service\"\nspec:\n  kind: x\n---\n";
+        let pair = |version: &str, kind: &str| (version.to_owned(), kind.to_owned());
+        assert_eq!(
+            headers(text),
+            [pair("apps/v1", "Deployment"), pair("", "Service"), pair("", "")]
+        );
+        // As the editor counts them: a first line of dashes ends an empty document.
+        assert_eq!(headers("---\nkind: Pod"), [pair("", ""), pair("", "Pod")]);
+    }
 }

@@ -1,7 +1,7 @@
 //! A cluster that is brought in on the page, two environments on two sets of its namespaces, an app
 //! of the catalog in one, and what a readonly user of the other sees and may not do.
 
-use drover_api::{Environment, List, Role};
+use drover_api::{Environment, List, ObjectAction, Role};
 use drover_tests::{Browser, Client, Kubernetes, TestServer};
 use uuid::Uuid;
 
@@ -107,6 +107,16 @@ async fn two_environments_share_a_cluster_each_under_its_own_roles() {
     b.click_text_in("//form", "Create").await;
     b.see(".k8s-outcomes", "New").await;
     b.screenshot("kubernetes-create").await;
+    // And changes it by form.
+    let page = format!(
+        "{}/environments/{production}/kubernetes/deployments.apps/{live}/shop?tab=edit",
+        server.base()
+    );
+    b.open(&page).await;
+    b.fill("input[type=number]", "2").await;
+    b.screenshot("kubernetes-edit").await;
+    b.click_text_in("//form", "Apply").await;
+    b.see(".k8s-outcomes", "Changed").await;
 
     // Its readonly user sees it live, and can touch nothing.
     let r = signed_in_as(&server, "ron", production, "/kubernetes").await;
@@ -131,12 +141,14 @@ async fn two_environments_share_a_cluster_each_under_its_own_roles() {
     ron.get(&path).await.expect(200);
     ron.get(&format!("/v1/environments/{development}/kubernetes")).await.expect(404);
 
-    // What others delete is gone when he looks again.
+    // What others change is seen without a reload.
     r.click_text_in("//nav[contains(@class, 'crumbs')]", "Deployments").await;
     r.see(".table-row", "shop").await;
+    let scale = ObjectAction::Scale { replicas: 3 };
+    admin.post(&format!("{path}/actions"), scale).await.expect(200);
+    // How many of them are ready, wherever this runs.
+    r.see(".table-row", "/3").await;
     admin.delete(&path).await.expect(204);
-    let list = format!("{}/environments/{production}/kubernetes/deployments.apps", server.base());
-    r.open(&list).await;
     r.gone(".table-row", "shop").await;
 
     account_menu(&mia, "Dark").await;
