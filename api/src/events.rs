@@ -39,7 +39,8 @@ pub enum Topic {
     /// A Kubernetes cluster, or what an environment has of it: `id` is the cluster's.
     KubernetesCluster,
     /// Objects in an environment's cluster: `id` is their type, e.g. `pods`. Told at most a few
-    /// times a second for each type.
+    /// times a second for each type. Where they are few, `object` names them:
+    /// `{"names": ["shop/web-0"]}`, with `-` where there is no namespace.
     KubernetesResources,
 }
 

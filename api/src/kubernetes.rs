@@ -45,7 +45,7 @@
 //! a download; those of a workload answer [`PodLogMessage`]s, and take a pod as well
 //! (`type=pods`). A shell takes `container`, `columns`, `rows`.
 
-use crate::{Freshness, Role, Timestamp};
+use crate::{AgentFit, Freshness, Role, Timestamp};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -96,6 +96,8 @@ pub struct KubernetesCluster {
     pub reason: Option<String>,
     /// When it last answered.
     pub last_contact: Option<Timestamp>,
+    /// The agent that connected last, of a cluster that is reached by one.
+    pub agent: Option<ClusterAgent>,
     /// The address of its API server, of a kubeconfig.
     pub server: Option<String>,
     /// Whether that may be an address of the Drover server itself, or a link-local one.
@@ -116,6 +118,18 @@ pub struct KubernetesCluster {
     pub created_at: Timestamp,
     /// For `If-Match`.
     pub version_number: i64,
+}
+
+/// A cluster's agent, as the server knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ClusterAgent {
+    /// Its version, e.g. `0.1.0`.
+    pub version: String,
+    /// How that stands to the server's own.
+    pub fit: AgentFit,
+    /// From where it dialled, as the server saw it.
+    pub address: Option<String>,
 }
 
 /// An environment that stands on a cluster.

@@ -69,6 +69,33 @@ pub fn deprecated(metrics: &str) -> Vec<Deprecated> {
     all
 }
 
+/// Reads what a `Warning` says of an API, as API servers write it: `policy/v1beta1
+/// PodDisruptionBudget is deprecated in v1.21+, unavailable in v1.25+; use policy/v1 …`.
+pub fn deprecation(warning: &str) -> Option<Deprecated> {
+    let (api, rest) = warning.split_once(" is deprecated in ")?;
+    let removed = rest.split_once("unavailable in v").map(|(_, version)| {
+        version.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect::<String>()
+    });
+    Some(Deprecated {
+        api: api.to_owned(),
+        removed_in: removed.filter(|version| !version.is_empty()),
+    })
+}
+
+/// Whether the metric's name of an API and a warning's are of the same one.
+pub fn is_same_api(metric: &str, warned: &str) -> bool {
+    let Some(((resource, version), (group_version, kind))) =
+        metric.rsplit_once('/').zip(warned.split_once(' '))
+    else {
+        return false;
+    };
+    let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
+    let own = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let kind = kind.to_ascii_lowercase();
+    // `NetworkPolicy` and `networkpolicies`.
+    own == group_version && plural.starts_with(kind.trim_end_matches('y'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +116,19 @@ mod tests {
         assert_eq!(all[0], Deprecated { api: "componentstatuses/v1".into(), removed_in: None });
         assert_eq!(all[1].api, "podsecuritypolicies.policy/v1beta1");
         assert_eq!(all[1].removed_in.as_deref(), Some("1.25"));
+    }
+
+    #[test]
+    fn warnings_of_apis_are_read() {
+        let text = "policy/v1beta1 PodDisruptionBudget is deprecated in v1.21+, unavailable in v1.25+; use policy/v1 PodDisruptionBudget";
+        let found = deprecation(text).unwrap();
+        assert_eq!(found.api, "policy/v1beta1 PodDisruptionBudget");
+        assert_eq!(found.removed_in.as_deref(), Some("1.25"));
+        let stays = deprecation("v1 ComponentStatus is deprecated in v1.19+").unwrap();
+        assert_eq!((&*stays.api, stays.removed_in), ("v1 ComponentStatus", None));
+        assert_eq!(deprecation("would violate PodSecurity"), None);
+        assert!(is_same_api("poddisruptionbudgets.policy/v1beta1", &found.api));
+        assert!(is_same_api("componentstatuses/v1", "v1 ComponentStatus"));
+        assert!(!is_same_api("poddisruptionbudgets.policy/v1", &found.api));
     }
 }

@@ -211,12 +211,21 @@ impl KubernetesSite {
     /// With this cluster.
     pub async fn with(cluster: Kubernetes) -> Self {
         let server = TestServer::start().await;
-        let browser = server.admin().await;
-        let (made, admin) = server.key(&browser, None, None).await;
+        let (made, admin) = server.key(&server.admin().await, None, None).await;
+        Self::import(server, cluster, admin, made.token).await
+    }
+
+    /// On this server, by an administrator's API key.
+    pub async fn import(
+        server: TestServer,
+        cluster: Kubernetes,
+        admin: Client,
+        token: String,
+    ) -> Self {
         let path = "/v1/kubernetes/clusters";
         let imported: KubernetesCluster =
             admin.post(path, cluster.import("lab")).await.expect(201).json();
-        let site = Self { server, cluster, cluster_id: imported.id, admin, token: made.token };
+        let site = Self { server, cluster, cluster_id: imported.id, admin, token };
         site.cluster_when("active", |cluster| cluster.state == ClusterState::Active).await;
         site
     }

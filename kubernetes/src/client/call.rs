@@ -84,7 +84,7 @@ impl Cluster {
 }
 
 /// The texts of `Warning` headers: `299 - "text"`, RFC 7234 section 5.5.
-fn warnings(headers: &HeaderMap) -> Vec<String> {
+pub(super) fn warnings(headers: &HeaderMap) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for value in headers.get_all("warning") {
         let text = String::from_utf8_lossy(value.as_bytes());

@@ -26,7 +26,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri,
-    header::{ACCEPT, AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT},
+    header::{
+        ACCEPT, AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT, WARNING,
+    },
     uri::{PathAndQuery, Scheme},
 };
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -50,9 +52,11 @@ use tower::BoxError;
 
 use super::{
     access::{Access, ServerAddress},
+    call::warnings,
     dial::{Dial, Reach, Stream, TcpDialer},
     error::{Failure, FailureKind, Result, unreadable},
     tls::Tls,
+    warned::{Warned, Warnings},
 };
 use crate::certificates;
 
@@ -148,6 +152,7 @@ struct Inner {
     wire: RwLock<Arc<Wire>>,
     /// Milliseconds since the Unix epoch; 0 for never.
     heard: AtomicI64,
+    warned: Warnings,
 }
 
 /// All that is made of one [`Access`].
@@ -174,7 +179,7 @@ impl Cluster {
     /// When address, CA or credentials cannot be used.
     pub fn new(access: &Access, dial: Arc<dyn Dial>) -> Result<Self> {
         let wire = RwLock::new(Arc::new(Wire::new(access, dial)?));
-        Ok(Self(Arc::new(Inner { wire, heard: AtomicI64::new(0) })))
+        Ok(Self(Arc::new(Inner { wire, heard: AtomicI64::new(0), warned: Warnings::default() })))
     }
 
     /// A cluster that is connected to from this machine, at the address in `access`.
@@ -208,6 +213,11 @@ impl Cluster {
     pub(crate) fn hear(&self) {
         let millis = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
         self.0.heard.store(millis as i64, Ordering::Relaxed);
+    }
+
+    /// What it has warned of: APIs that go away, and who asked for them.
+    pub fn warned(&self) -> Vec<Warned> {
+        self.0.warned.all()
     }
 
     /// When the certificate ends that the API server shows.
@@ -354,6 +364,13 @@ impl Cluster {
             })?
             .map_err(|error| Failure::from_chain(&error))?;
         self.hear();
+        if answer.headers().contains_key(WARNING) {
+            let user = match identity {
+                Identity::User(user) => user.user.to_str().ok(),
+                Identity::Drover => None,
+            };
+            self.0.warned.hear(user, warnings(answer.headers()));
+        }
         Ok(answer)
     }
 

@@ -456,13 +456,15 @@ fn refused_address<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Refuse
         .or_else(|| error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<RefusedAddress>())
 }
 
-fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+/// What went wrong with TLS, where an error is that, or has it inside.
+pub fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     error
         .downcast_ref::<rustls::Error>()
         .or_else(|| error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>())
 }
 
-fn root_cause(error: &(dyn StdError + 'static)) -> String {
+/// What the last of an error's sources says.
+pub fn root_cause(error: &(dyn StdError + 'static)) -> String {
     let mut last = error;
     while let Some(next) = last.source() {
         last = next;

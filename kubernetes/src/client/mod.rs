@@ -7,6 +7,7 @@ pub mod dial;
 pub mod error;
 pub mod kubeconfig;
 mod tls;
+mod warned;
 
 pub use access::{Access, Basic, ClientCertificate, Credentials, ServerAddress};
 pub use call::{Answer, content};
@@ -14,3 +15,4 @@ pub use connect::{Body, Cluster, Identity, Impersonation, RequestBody, empty, fu
 pub(crate) use connect::{get_request, read_body};
 pub use dial::{Dial, Reach, RefusedAddress, Stream, TcpDialer};
 pub use error::{Cause, Failure, FailureKind, Result};
+pub use warned::Warned;

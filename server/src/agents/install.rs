@@ -151,26 +151,28 @@ async fn hashed(path: PathBuf) -> io::Result<String> {
         return Ok(hash);
     }
     let file = path.clone();
-    let hash = tokio::task::spawn_blocking(move || -> io::Result<String> {
-        use io::Read;
-        let mut hasher = Sha256::new();
-        let mut content = std::fs::File::open(file)?;
-        let mut block = vec![0; 256 << 10];
-        loop {
-            match content.read(&mut block)? {
-                0 => break,
-                n => hasher.update(&block[..n]),
-            }
-        }
-        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-    })
-    .await
-    .map_err(io::Error::other)??;
+    let hash = tokio::task::spawn_blocking(move || digest(&mut std::fs::File::open(file)?))
+        .await
+        .map_err(io::Error::other)??;
     KNOWN
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .insert(path, (changed, length, hash.clone()));
     Ok(hash)
+}
+
+/// The SHA-256 of what a file has from here on, in hex.
+pub(super) fn digest(file: &mut std::fs::File) -> io::Result<String> {
+    use io::Read;
+    let mut hasher = Sha256::new();
+    let mut block = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut block)? {
+            0 => break,
+            n => hasher.update(&block[..n]),
+        }
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A root file system for `docker import`: this server's binary with the libraries that it has

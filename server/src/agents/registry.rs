@@ -50,20 +50,11 @@ fn digest(bytes: impl AsRef<[u8]>) -> String {
 }
 
 fn make() -> io::Result<Image> {
-    use io::{Read, Seek};
+    use io::Seek;
     let mut layer = install::pack()?;
     layer.rewind()?;
-    let mut hasher = Sha256::new();
-    let mut block = vec![0; 256 << 10];
-    loop {
-        match layer.read(&mut block)? {
-            0 => break,
-            n => hasher.update(&block[..n]),
-        }
-    }
+    let layer_digest = format!("sha256:{}", install::digest(&mut layer)?);
     let layer_size = layer.metadata()?.len();
-    let hash: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let layer_digest = format!("sha256:{hash}");
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

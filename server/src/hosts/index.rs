@@ -22,6 +22,7 @@ use bytes::Bytes;
 use drover_api::{
     Container, ContainerCounts, ContainerState, Freshness, Health, List, PublishedPort, Timestamp,
 };
+use drover_kubernetes::index::{contains_ignoring_case, natural};
 use flate2::{Compression, write::GzEncoder};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -1077,49 +1078,6 @@ fn parse_health(status: &str) -> Option<Health> {
 fn parse_exit_code(status: &str) -> Option<i64> {
     let (_, rest) = status.split_once('(')?;
     rest.split_once(')')?.0.parse().ok()
-}
-
-/// Orders texts as people do: no case, and numbers by value (`web-9` before `web-10`).
-fn natural(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
-    loop {
-        let (Some(x), Some(y)) = (a.first(), b.first()) else {
-            return a.len().cmp(&b.len());
-        };
-        if x.is_ascii_digit() && y.is_ascii_digit() {
-            let (x, rest_a) = split_number(a);
-            let (y, rest_b) = split_number(b);
-            let order = x.len().cmp(&y.len()).then_with(|| x.cmp(y));
-            if order.is_ne() {
-                return order;
-            }
-            (a, b) = (rest_a, rest_b);
-        } else {
-            let order = x.to_ascii_lowercase().cmp(&y.to_ascii_lowercase());
-            if order.is_ne() {
-                return order;
-            }
-            (a, b) = (&a[1..], &b[1..]);
-        }
-    }
-}
-
-/// The digits at the beginning, without leading zeros, and what follows.
-fn split_number(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
-    let (number, rest) = text.split_at(end);
-    let zeros = number.iter().take_while(|b| **b == b'0').count();
-    (&number[zeros..], rest)
-}
-
-/// `needle` is lower-case.
-fn contains_ignoring_case(text: &str, needle: &str) -> bool {
-    if !needle.is_ascii() {
-        return text.to_lowercase().contains(needle);
-    }
-    let (text, needle) = (text.as_bytes(), needle.as_bytes());
-    needle.is_empty()
-        || text.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
 }
 
 // A panic while a lock was held leaves rows that are still whole: go on.

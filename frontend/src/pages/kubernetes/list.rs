@@ -325,7 +325,7 @@ pub(super) fn rows(
         .sorted(if of.id == "events" { "-last_seen" } else { "name" })
         .live(&[Topic::KubernetesResources])
         .when(move |event| event.id == id || event.id.is_empty())
-        .pace(250)
+        .pace(100)
         .reload_on(reload)
 }
 

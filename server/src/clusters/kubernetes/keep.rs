@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::{live::Live, store::Share};
+use super::{agent, live::Live, store::Share};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -50,6 +50,9 @@ pub(super) async fn run(app: &App, live: &Live) {
             }) {
                 Ok(()) => {
                     live.set_kept(None);
+                    if let Err(error) = agent::keep_current(app, live).await {
+                        tracing::warn!(cluster = %live.name(), %error, "cannot upgrade a cluster's agent");
+                    }
                     break LOOK;
                 }
                 Err(error) => {

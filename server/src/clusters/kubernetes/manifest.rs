@@ -105,7 +105,7 @@ async fn fetch(State(app): State<App>, Path(token): Path<String>) -> Result<Resp
     let server = app.settings.public_url();
     let identity = Identity::of_cluster(&server, id, &name, &new);
     let identity = serde_json::to_string(&identity).map_err(Error::internal)?;
-    let image = image.unwrap_or_else(|| default_image(&server));
+    let image = image.unwrap_or_else(|| own_image(&server));
     let quoted = |text: &str| serde_json::to_string(text).map_err(Error::internal);
     let manifest = Manifest {
         name: &name,
@@ -123,7 +123,7 @@ async fn fetch(State(app): State<App>, Path(token): Path<String>) -> Result<Resp
 }
 
 /// The image that this server gives out itself, as a registry: see [`crate::agents`].
-fn default_image(server: &str) -> String {
+pub(super) fn own_image(server: &str) -> String {
     let host = server.split_once("://").map_or(server, |(_, host)| host);
     format!("{host}/drover/agent:{VERSION}")
 }

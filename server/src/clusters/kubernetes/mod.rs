@@ -7,7 +7,7 @@
 //! | [`live`] | the clusters as they are, in memory |
 //! | [`access`] | how an administrator's kubeconfig becomes a connection |
 //! | [`caller`] | as whom a user is told to a cluster |
-//! | [`through_agent`], [`manifest`] | clusters whose agent dials in, and how it gets there |
+//! | [`through_agent`], [`manifest`], [`agent`] | clusters whose agent dials in, how it gets there, and becomes newer |
 //! | [`keep`] | roles, bindings and namespaces that Drover keeps in a cluster |
 //! | [`engine`] | stacks |
 //! | [`telling`] | tells browsers which objects have changed |
@@ -22,6 +22,7 @@
 //! What needs neither the database nor HTTP is in the crate `drover_kubernetes`.
 
 mod access;
+mod agent;
 pub mod caller;
 mod connection;
 mod drain;

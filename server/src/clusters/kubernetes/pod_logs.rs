@@ -2,7 +2,7 @@
 //! bounded memory. A kubelet is read only as fast as the lines are taken.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -276,6 +276,8 @@ pub(super) struct Merged {
     to: mpsc::Sender<Told>,
     changes: tokio::sync::broadcast::Receiver<Arc<drover_kubernetes::index::Changes>>,
     ready: Vec<PodLogLine>,
+    /// Of logs that are read to their ends: the lines of each, not told yet.
+    queues: Queues,
     failure: Option<Failure>,
     looked: Instant,
 }
@@ -307,6 +309,7 @@ impl Merged {
             from,
             to,
             ready: Vec::new(),
+            queues: Queues::default(),
             failure: None,
             looked: Instant::now(),
         };
@@ -353,12 +356,17 @@ impl Merged {
     }
 
     fn start(&mut self, source: Source) {
+        // What is followed comes as it comes; logs that are read to their ends wait for each other.
+        let to = match self.part.follow {
+            true => self.to.clone(),
+            false => self.queues.open(),
+        };
         let reader = Reader {
             live: self.live.clone(),
             user: self.user.clone(),
             part: self.part.clone(),
             source: source.clone(),
-            to: self.to.clone(),
+            to,
             last: None,
             last_text: None,
         };
@@ -384,11 +392,23 @@ impl Merged {
         Ok(all.filter_map(|one| one["name"].as_str().map(str::to_owned)).collect())
     }
 
-    /// The next lines, in order of time as far as they came together; `None` after the last.
+    /// The next lines; `None` after the last. They are in order of time: of what is followed, as
+    /// far as they came together; of logs that are read to their ends, all of them.
     pub async fn next(&mut self) -> Result<Option<Vec<PodLogLine>>> {
         loop {
             if let Some(failure) = self.failure.take() {
                 return Err(failure);
+            }
+            if !self.part.follow {
+                let (lines, ended) = self.queues.next().await;
+                ended.into_iter().for_each(|told| self.take(Some(told)));
+                if !lines.is_empty() {
+                    return Ok(Some(lines));
+                }
+                if self.queues.is_over() && self.failure.is_none() {
+                    return Ok(None);
+                }
+                continue;
             }
             if self.is_over() && self.ready.is_empty() {
                 return Ok(None);
@@ -473,6 +493,69 @@ impl Merged {
     }
 }
 
+/// The lines of several logs, each in order of time in itself. A line is told when no other log can
+/// have an earlier one any more; logs that run ahead wait meanwhile, so that little is in memory.
+#[derive(Default)]
+struct Queues(Vec<Queue>);
+
+struct Queue {
+    from: mpsc::Receiver<Told>,
+    lines: VecDeque<(Option<Moment>, PodLogLine)>,
+    /// Of the newest line: one without a time of its own stands behind it.
+    last: Option<Moment>,
+    over: bool,
+}
+
+impl Queues {
+    fn open(&mut self) -> mpsc::Sender<Told> {
+        let (to, from) = mpsc::channel(1);
+        self.0.push(Queue { from, lines: VecDeque::new(), last: None, over: false });
+        to
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The next lines in order, and what has been told of logs that have ended.
+    async fn next(&mut self) -> (Vec<PodLogLine>, Vec<Told>) {
+        let (mut lines, mut ended) = (Vec::new(), Vec::new());
+        while lines.len() < BATCH {
+            for queue in &mut self.0 {
+                ended.extend(queue.fill().await);
+            }
+            self.0.retain(|queue| !queue.lines.is_empty() || !queue.over);
+            let first = self.0.iter_mut().min_by_key(|queue| queue.lines.front().map(|one| one.0));
+            match first.and_then(|queue| queue.lines.pop_front()) {
+                Some((_, line)) => lines.push(line),
+                None => break,
+            }
+        }
+        (lines, ended)
+    }
+}
+
+impl Queue {
+    /// Waits until there is a line, or the end.
+    async fn fill(&mut self) -> Option<Told> {
+        while self.lines.is_empty() && !self.over {
+            match self.from.recv().await {
+                Some(Told::Lines(new)) => {
+                    for line in new {
+                        self.last = Moment::parse(&line.at).or(self.last);
+                        self.lines.push_back((self.last, line));
+                    }
+                }
+                told => {
+                    self.over = true;
+                    return told;
+                }
+            }
+        }
+        None
+    }
+}
+
 /// Puts lines in order of time. As texts they are not: kubelets leave out zeros at the end.
 pub(super) fn in_order(lines: &mut [PodLogLine]) {
     lines.sort_by_cached_key(|line| Moment::parse(&line.at));
@@ -532,5 +615,53 @@ mod tests {
         let part = Part { follow: true, previous: true, tail: Some(5), ..Part::default() };
         let path = path(&source, &part, Some("2026-01-31T08:30:00Z")).unwrap_or_default();
         assert!(path.contains("follow=false&previous=true&tailLines=5"), "{path}");
+    }
+
+    #[tokio::test]
+    async fn logs_that_are_read_to_their_ends_are_told_in_order() {
+        let line = |at: &str, pod: &str| PodLogLine {
+            at: at.to_owned(),
+            pod: pod.to_owned(),
+            container: "c".to_owned(),
+            text: String::new(),
+        };
+        let mut queues = Queues::default();
+        let logs: [&[&[&str]]; 3] = [
+            &[&["2026-01-31T08:30:00Z", "", "2026-01-31T08:30:05Z"], &["2026-01-31T08:30:06.5Z"]],
+            // One that comes late, and has the earliest line.
+            &[&["2026-01-31T08:29:00Z"], &["2026-01-31T08:30:06.25Z"]],
+            &[],
+        ];
+        for (number, batches) in logs.into_iter().enumerate() {
+            let to = queues.open();
+            let pod = number.to_string();
+            let batches: Vec<Vec<PodLogLine>> = batches
+                .iter()
+                .map(|batch| batch.iter().map(|at| line(at, &pod)).collect())
+                .collect();
+            tokio::spawn(async move {
+                for batch in batches {
+                    sleep(Duration::from_millis(20 * number as u64)).await;
+                    assert!(to.send(Told::Lines(batch)).await.is_ok());
+                }
+                let source = Source { namespace: "a".into(), pod, container: "c".into() };
+                assert!(to.send(Told::Ended(source, None)).await.is_ok());
+            });
+        }
+        let (mut told, mut ends) = (Vec::new(), 0);
+        while !queues.is_over() {
+            let (lines, ended) = queues.next().await;
+            told.extend(lines.into_iter().map(|line| format!("{} {}", line.pod, line.at)));
+            ends += ended.len();
+        }
+        let expected = [
+            "1 2026-01-31T08:29:00Z",
+            "0 2026-01-31T08:30:00Z",
+            "0 ",
+            "0 2026-01-31T08:30:05Z",
+            "1 2026-01-31T08:30:06.25Z",
+            "0 2026-01-31T08:30:06.5Z",
+        ];
+        assert_eq!((told, ends), (expected.map(str::to_owned).to_vec(), 3));
     }
 }

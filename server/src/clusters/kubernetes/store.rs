@@ -20,8 +20,18 @@ pub struct ClusterRow {
     /// What was last seen.
     pub seen: Option<Seen>,
     pub last_contact: Option<OffsetDateTime>,
+    /// The agent that connected last.
+    pub agent: Option<AgentRow>,
     pub created_at: OffsetDateTime,
     pub version: i64,
+}
+
+/// A cluster's agent.
+#[derive(Debug, Clone)]
+pub struct AgentRow {
+    pub version: String,
+    /// From where it dialled.
+    pub address: Option<String>,
 }
 
 /// What an environment has of a cluster.
@@ -56,7 +66,8 @@ fn pod_security_name(standard: PodSecurity) -> &'static str {
 pub async fn clusters(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<ClusterRow>> {
     let rows = sqlx::query!(
         r#"SELECT id, name::text AS "name!", source, server, access, allow_private_address,
-               seen AS "seen: Json<Seen>", last_contact, created_at, version
+               seen AS "seen: Json<Seen>", last_contact, agent_version, agent_address, created_at,
+               version
            FROM kubernetes_clusters WHERE $1::uuid IS NULL OR id = $1 ORDER BY id"#,
         id
     )
@@ -76,6 +87,9 @@ pub async fn clusters(db: &PgPool, id: Option<Uuid>) -> sqlx::Result<Vec<Cluster
             allow_private_address: row.allow_private_address,
             seen: row.seen.map(|seen| seen.0),
             last_contact: row.last_contact,
+            agent: row
+                .agent_version
+                .map(|version| AgentRow { version, address: row.agent_address }),
             created_at: row.created_at,
             version: row.version,
         })

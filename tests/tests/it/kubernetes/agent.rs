@@ -1,7 +1,7 @@
 //! A cluster whose agent dials in.
 
 use super::*;
-use drover_api::{ClusterManifest, ClusterState};
+use drover_api::{AgentFit, ClusterManifest, ClusterState};
 
 const CLUSTERS: &str = "/v1/kubernetes/clusters";
 
@@ -114,7 +114,34 @@ async fn a_cluster_comes_by_a_manifest_that_is_good_once() {
     assert!(away.reason.unwrap().contains("agent"));
     assert!(away.version.is_some(), "what was last seen is still shown");
     let agent = start();
-    is("back", ClusterState::Active).await;
+    let back = is("back", ClusterState::Active).await.agent.unwrap();
+    assert_eq!(back.fit, AgentFit::Current);
+
+    // One of an older server is replaced, when what is kept in the cluster is looked at again.
+    let image = || {
+        let deployment = cluster.object(&["-n", system, "deployment/drover-agent"]);
+        deployment["spec"]["template"]["spec"]["containers"][0]["image"].clone()
+    };
+    let (current, version) = (image(), back.version);
+    let older = current.as_str().unwrap().replace(&format!(":{version}"), ":0.0.1");
+    let set = format!("agent={older}");
+    cluster.kubectl(&["-n", system, "set", "image", "deployment/drover-agent", &set]);
+    sqlx::query("UPDATE kubernetes_clusters SET agent_version = '0.0.1'")
+        .execute(&mut server.database().connect().await)
+        .await
+        .unwrap();
+    let old: KubernetesCluster = admin.get(&path).await.expect(200).json();
+    assert_eq!(old.agent.unwrap().fit, AgentFit::Outdated);
+    let second = cluster.namespace("far-too");
+    let new = json!({
+        "name": "far too", "cluster_kind": "kubernetes",
+        "kubernetes": { "cluster_id": made.id, "namespaces": [second] },
+    });
+    admin.post("/v1/environments", new).await.expect(201);
+    eventually("the agent's image is the server's own again", CLUSTER_LIMIT, async || {
+        (image() == current).then_some(())
+    })
+    .await;
 
     // A new manifest makes a new key: the old agent is refused.
     let manifest: ClusterManifest = admin

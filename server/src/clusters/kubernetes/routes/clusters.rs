@@ -5,9 +5,9 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use drover_api::{
-    Change, CheckKubeconfig, ClusterEnvironment, ClusterNamespace, ClusterSource, ClusterState,
-    FieldError, ImportCluster, KubeconfigCheck, KubernetesCluster, List, Timestamp, Topic,
-    UpdateCluster,
+    Change, CheckKubeconfig, ClusterAgent, ClusterEnvironment, ClusterNamespace, ClusterSource,
+    ClusterState, FieldError, ImportCluster, KubeconfigCheck, KubernetesCluster, List, Timestamp,
+    Topic, UpdateCluster,
 };
 use drover_kubernetes::client::Identity;
 use serde_json::Value;
@@ -19,6 +19,7 @@ use super::super::{
     store::{self, ClusterRow, NewCluster, Share},
 };
 use crate::{
+    agents::version,
     app::App,
     audit::Note,
     error::{Error, Result, is_unique_violation},
@@ -52,6 +53,11 @@ fn show(app: &App, row: ClusterRow, shares: &[Share]) -> KubernetesCluster {
             .and_then(|status| status.last_contact)
             .or(row.last_contact)
             .map(Timestamp),
+        agent: row.agent.map(|agent| ClusterAgent {
+            fit: version::fit(&agent.version, false),
+            version: agent.version,
+            address: agent.address,
+        }),
         server: row.server,
         allow_private_address: row.allow_private_address,
         version: seen.version,

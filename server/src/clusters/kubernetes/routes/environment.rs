@@ -7,6 +7,7 @@ use axum::{
 use drover_api::{
     EnvironmentCluster, FieldError, NamespaceLimits, NewNamespace, Topic, UpdateEnvironmentCluster,
 };
+use drover_kubernetes::index::Scope;
 use indexmap::IndexMap;
 use uuid::Uuid;
 
@@ -31,7 +32,12 @@ async fn answer(app: &App, environment: Uuid) -> Result<(HeaderMap, Json<Environ
     let share = of_environment(app, environment).await?;
     let row = store::clusters(&app.db, Some(share.cluster_id)).await?.pop();
     let row = row.ok_or_else(|| Error::not_found("cluster"))?;
-    let status = app.kubernetes.live(row.id).map(|live| live.status());
+    let live = app.kubernetes.live(row.id);
+    let namespaces = match &live {
+        Some(live) if share.whole_cluster => all_namespaces(live),
+        _ => share.namespaces,
+    };
+    let status = live.map(|live| live.status());
     let seen = status.as_ref().map(|status| status.seen.clone()).or(row.seen).unwrap_or_default();
     let version = share.version;
     let shown = EnvironmentCluster {
@@ -42,12 +48,21 @@ async fn answer(app: &App, environment: Uuid) -> Result<(HeaderMap, Json<Environ
         last_contact: status.and_then(|s| s.last_contact).or(row.last_contact).map(Into::into),
         version: seen.version,
         whole_cluster: share.whole_cluster,
-        namespaces: share.namespaces,
+        namespaces,
         pod_security: share.pod_security,
         limits: share.limits,
         api_address: format!("{}/k8s/clusters/{}", app.settings.public_url(), share.cluster_id),
     };
     Ok((etag(version), Json(shown)))
+}
+
+/// All namespaces of a cluster, by name, as far as it has told them.
+fn all_namespaces(live: &Live) -> Vec<String> {
+    let Some(list) = live.index.opened("namespaces") else { return Vec::new() };
+    let mut names: Vec<String> =
+        list.select(&Scope::all(), |_| true).iter().map(|row| row.name.to_string()).collect();
+    names.sort_unstable();
+    names
 }
 
 /// Show what an environment has of its cluster

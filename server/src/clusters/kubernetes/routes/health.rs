@@ -13,7 +13,7 @@ use drover_api::{
 };
 use drover_kubernetes::{
     certificates,
-    client::{Cluster, Identity},
+    client::{Cluster, Identity, Warned},
     facts::{Facts, NodeFacts},
     health,
     index::{Live as LiveList, Namespaces, Row, Scope},
@@ -77,7 +77,11 @@ pub(super) async fn of_environment(target: Target) -> Result<Json<ClusterHealth>
 }
 
 async fn look(app: &App, live: &Live, scope: &Scope) -> ClusterHealth {
-    let measured = live.metrics.look().await.is_ok();
+    // A cluster that is away is not waited for: what was measured before is shown.
+    let measured = match live.connected() {
+        Ok(_) => live.metrics.look().await.is_ok(),
+        Err(_) => !live.metrics.nodes().is_empty(),
+    };
     let everything = scope.namespaces == Namespaces::All;
     let (nodes, capacity) = nodes(live, scope, measured);
     let warnings = warnings(live, scope);
@@ -131,7 +135,25 @@ async fn deprecations(live: &Live, cluster: &Cluster) -> Vec<ApiDeprecation> {
         removed_in: found.removed_in.clone(),
         used_by: None,
     };
-    known.iter().flat_map(|(_, all)| all).map(show).collect()
+    let mut all = known.iter().flat_map(|(_, all)| all).map(show).collect();
+    add_warned(&mut all, &cluster.warned());
+    all
+}
+
+/// Adds what the cluster has warned of, and to whom: it says who still has to change something.
+fn add_warned(all: &mut Vec<ApiDeprecation>, warned: &[Warned]) {
+    for one in warned {
+        let Some(found) = health::deprecation(&one.text) else { continue };
+        let users: Vec<&str> =
+            one.users.iter().map(|user| user.strip_prefix("drover:").unwrap_or(user)).collect();
+        let used_by = Some(users.join(", ")).filter(|users| !users.is_empty());
+        match all.iter_mut().find(|known| health::is_same_api(&known.api, &found.api)) {
+            Some(known) => known.used_by = used_by,
+            None => {
+                all.push(ApiDeprecation { api: found.api, removed_in: found.removed_in, used_by })
+            }
+        }
+    }
 }
 
 async fn expiring(
@@ -316,4 +338,35 @@ fn warnings(live: &Live, scope: &Scope) -> Vec<ClusterEvent> {
         .collect();
     all.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     all.into_iter().take(MOST).map(|(_, event)| event).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_warned_of_says_who_has_to_change_something() {
+        let api = |api: &str, used_by: Option<&str>| ApiDeprecation {
+            api: api.to_owned(),
+            removed_in: Some("1.25".to_owned()),
+            used_by: used_by.map(str::to_owned),
+        };
+        let mut all = vec![api("poddisruptionbudgets.policy/v1beta1", None)];
+        let warned = |kind: &str, users: &[&str]| Warned {
+            text: format!("policy/v1beta1 {kind} is deprecated in v1.21+, unavailable in v1.25+"),
+            users: users.iter().map(|user| (*user).to_owned()).collect(),
+        };
+        let told = [
+            warned("PodDisruptionBudget", &["drover:mia", "drover:ci"]),
+            warned("PodSecurityPolicy", &[]),
+        ];
+        add_warned(&mut all, &told);
+        assert_eq!(
+            all,
+            [
+                api("poddisruptionbudgets.policy/v1beta1", Some("mia, ci")),
+                api("policy/v1beta1 PodSecurityPolicy", None),
+            ]
+        );
+    }
 }

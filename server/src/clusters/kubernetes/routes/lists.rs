@@ -248,5 +248,9 @@ pub(super) async fn groups(
 
 async fn open(target: &Target, kind: &str) -> Result<LiveList> {
     let kind = target.kind(kind)?;
+    // A cluster that is away tells no first list: that is said at once.
+    if target.live.index.opened(&kind.name).is_none() {
+        target.live.connected()?;
+    }
     target.live.index.open(&kind.name).await.map_err(failed)
 }

@@ -53,6 +53,10 @@ pub(super) async fn show(
     if let Some(namespace) = namespace.filter(|_| kind.namespaced) {
         target.check_namespace(namespace)?;
     }
+    // Of a cluster that is away there is what was measured before, or nothing.
+    if target.live.metrics.nodes().is_empty() {
+        target.live.connected()?;
+    }
     if let Err(why) = target.live.metrics.look().await {
         let advice = why.unwrap_or_else(|| ADVICE.to_owned());
         let none = ClusterMetrics { available: false, advice: Some(advice), items: Vec::new() };

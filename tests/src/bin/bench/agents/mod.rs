@@ -1,7 +1,6 @@
 //! Agents and their tunnels: what they cost beside the same API on its own socket, a thousand of
 //! them at once, and a key's way through a tunnel that is full.
 
-mod caller;
 mod thousand;
 
 use std::{
@@ -14,8 +13,7 @@ use drover_tests::{
 };
 use uuid::Uuid;
 
-use crate::{Row, percentile, resident};
-use caller::Caller;
+use crate::{Row, caller::Caller, percentile, resident};
 
 /// The image that flows: all of it random, so that nothing on the way can make it smaller.
 const BIG: &str = "drover-bench/big:1";
@@ -160,16 +158,7 @@ async fn ping(site: &Site) -> Row {
     let callers = [site.direct(), site.tunnelled()];
     let mut medians = Vec::new();
     for caller in &callers {
-        let mut connection = caller.connect().await;
-        let mut values = Vec::new();
-        for n in 0..2200 {
-            let start = Instant::now();
-            caller.get(&mut connection, "/_ping").await;
-            if n >= 200 {
-                values.push(start.elapsed().as_secs_f64() * 1000.0);
-            }
-        }
-        medians.push(percentile(&mut values, 50));
+        medians.push(percentile(&mut caller.latencies("/_ping", 2000).await, 50));
     }
     let more = medians[1] - medians[0];
     Row {

@@ -1,6 +1,9 @@
-//! Asks a Docker API, on its own socket or through the server, by the same code.
+//! Asks an API where it is, or through the server, by the same code.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -9,7 +12,14 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        pki_types::{CertificateDer, ServerName, pem::PemObject},
+    },
 };
 
 /// Where the API is.
@@ -17,6 +27,15 @@ use tokio::{
 pub enum Caller {
     /// The engine's socket.
     Socket(String),
+    /// A Kubernetes API server.
+    Cluster {
+        /// `HOST:PORT`
+        address: String,
+        /// Who is trusted.
+        tls: TlsConnector,
+        /// A bearer token.
+        token: String,
+    },
     /// Drover, for an API key.
     Server {
         /// `HOST:PORT`
@@ -32,21 +51,32 @@ pub enum Caller {
 pub type Connection = http1::SendRequest<Empty<Bytes>>;
 
 impl Caller {
+    /// A Kubernetes API server whose certificate is of that authority (PEM).
+    pub fn cluster(address: String, authority: &str, token: String) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        Self::Cluster { address, tls: TlsConnector::from(Arc::new(config)), token }
+    }
+
     /// Opens a connection.
     pub async fn connect(&self) -> Connection {
         match self {
             Self::Socket(path) => shake(UnixStream::connect(path).await.unwrap()).await,
-            Self::Server { address, .. } => {
-                let tcp = TcpStream::connect(address).await.unwrap();
-                tcp.set_nodelay(true).unwrap();
-                shake(tcp).await
+            Self::Cluster { address, tls, .. } => {
+                let name = ServerName::try_from("localhost").unwrap();
+                shake(tls.connect(name, tcp(address).await).await.unwrap()).await
             }
+            Self::Server { address, .. } => shake(tcp(address).await).await,
         }
     }
 
     fn request(&self, path: &str) -> Request<Empty<Bytes>> {
         let request = match self {
             Self::Socket(_) => Request::get(path).header("host", "docker"),
+            Self::Cluster { address, token, .. } => Request::get(path)
+                .header("host", address)
+                .header("authorization", format!("Bearer {token}")),
             Self::Server { address, prefix, token } => Request::get(format!("{prefix}{path}"))
                 .header("host", address)
                 .header("authorization", format!("Bearer {token}")),
@@ -62,9 +92,40 @@ impl Caller {
     }
 
     /// GET, and reads the answer whole.
-    pub async fn get(&self, connection: &mut Connection, path: &str) {
+    pub async fn get(&self, connection: &mut Connection, path: &str) -> Bytes {
         let answer = self.send(connection, path).await;
-        answer.into_body().collect().await.unwrap();
+        answer.into_body().collect().await.unwrap().to_bytes()
+    }
+
+    /// How long such a request takes on one connection, in each of so many runs, ms.
+    pub async fn latencies(&self, path: &str, runs: usize) -> Vec<f64> {
+        let mut connection = self.connect().await;
+        let mut values = Vec::new();
+        // The first ones have all in place for the others.
+        for n in 0..runs + runs.div_ceil(10) {
+            let start = Instant::now();
+            self.get(&mut connection, path).await;
+            if n >= runs.div_ceil(10) {
+                values.push(start.elapsed().as_secs_f64() * 1000.0);
+            }
+        }
+        values
+    }
+
+    /// GET of something that does not end: gives its bytes away, and counts them, until it is
+    /// dropped.
+    pub async fn follow(&self, path: &str) -> JoinHandle<u64> {
+        let mut connection = self.connect().await;
+        let mut body = self.send(&mut connection, path).await.into_body();
+        tokio::spawn(async move {
+            // As long as it lives, so does the connection.
+            let _connection = connection;
+            let mut bytes = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+            }
+            bytes
+        })
     }
 
     /// GET of something big: its bytes, and how long it took from the first to the last.
@@ -98,6 +159,12 @@ impl Caller {
         let count: u64 = all.join_all().await.into_iter().sum();
         count as f64 / start.elapsed().as_secs_f64()
     }
+}
+
+async fn tcp(address: &str) -> TcpStream {
+    let tcp = TcpStream::connect(address).await.unwrap();
+    tcp.set_nodelay(true).unwrap();
+    tcp
 }
 
 async fn shake(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Connection {
