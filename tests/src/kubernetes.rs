@@ -30,6 +30,8 @@ pub struct Kubernetes {
     /// Ends the names of this test's namespaces.
     suffix: String,
     made: Mutex<Vec<String>>,
+    /// What `kubectl` does at the end, whatever became of the test.
+    afterwards: Mutex<Vec<Vec<String>>>,
 }
 
 impl Kubernetes {
@@ -58,7 +60,15 @@ impl Kubernetes {
         let folder = tempfile::Builder::new().prefix("drover-kube-").tempdir().unwrap();
         std::fs::write(folder.path().join("config"), &kubeconfig).unwrap();
         let suffix = Uuid::new_v4().simple().to_string()[..8].to_owned();
-        Self { kubeconfig, stand_in, _runtime: runtime, folder, suffix, made: Mutex::default() }
+        Self {
+            kubeconfig,
+            stand_in,
+            _runtime: runtime,
+            folder,
+            suffix,
+            made: Mutex::default(),
+            afterwards: Mutex::default(),
+        }
     }
 
     /// The stand-in.
@@ -66,9 +76,20 @@ impl Kubernetes {
         self.stand_in.as_ref().expect("this test needs the stand-in")
     }
 
+    /// A name that no other test has, for what is in no namespace.
+    pub fn own_name(&self, name: &str) -> String {
+        format!("{name}-{}", self.suffix)
+    }
+
+    /// Has `kubectl` do something when the test is over, and before its namespaces go.
+    pub fn afterwards(&self, arguments: &[&str]) {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        self.afterwards.lock().unwrap().push(arguments);
+    }
+
     /// The name of a namespace of this test's own, which goes with it.
     pub fn namespace(&self, name: &str) -> String {
-        let name = format!("{name}-{}", self.suffix);
+        let name = self.own_name(name);
         let mut made = self.made.lock().unwrap();
         if !made.contains(&name) {
             made.push(name.clone());
@@ -99,8 +120,7 @@ impl Kubernetes {
         String::from_utf8_lossy(&done.stdout).trim().to_owned()
     }
 
-    /// Makes an object. As JSON, which is the form that the stand-in takes: `kubectl create KIND`
-    /// would send another one.
+    /// Makes an object.
     pub fn create(&self, object: &Value) {
         self.kubectl_with(&["create", "-f", "-"], &object.to_string());
     }
@@ -134,6 +154,11 @@ impl Drop for Kubernetes {
         // A stand-in goes as a whole.
         if self.stand_in.is_some() {
             return;
+        }
+        for arguments in self.afterwards.lock().unwrap().iter() {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            // Mostly the test has done it already.
+            self.try_kubectl(&arguments, "");
         }
         for namespace in self.made.lock().unwrap().iter() {
             let arguments =

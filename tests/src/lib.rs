@@ -27,6 +27,7 @@ mod shell;
 mod site;
 mod slapd;
 mod tls_listener;
+mod webhook;
 
 pub use agent::{Agent, active_host, host_when, registration_token};
 pub use browser::Browser;
@@ -53,6 +54,7 @@ pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, drover, run};
 pub use shell::Shell;
 pub use site::{LanAgent, Site};
 pub use slapd::{LDAP_SERVICE, LDAP_SUFFIX, Slapd, group_dn, group_ldif, user_dn, user_ldif};
+pub use webhook::{REFUSED, WARNED, Webhook};
 
 use std::time::{Duration, Instant};
 

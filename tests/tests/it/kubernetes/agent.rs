@@ -41,7 +41,10 @@ async fn a_cluster_comes_by_a_manifest_that_is_good_once() {
     let expected = ["Namespace", "ServiceAccount", "ClusterRoleBinding", "Secret", "Deployment"];
     assert_eq!(kinds.collect::<Vec<_>>(), expected);
 
-    // The cluster takes all of it.
+    // The cluster takes all of it, and gives it back.
+    for what in ["clusterrolebinding/drover-agent", "namespace/drover-system"] {
+        cluster.afterwards(&["delete", what, "--ignore-not-found", "--wait=false"]);
+    }
     cluster.kubectl_with(&["apply", "-f", "-"], &text);
     let system = "drover-system";
     cluster.kubectl(&["-n", system, "scale", "deployment/drover-agent", "--replicas=0"]);
@@ -152,12 +155,6 @@ async fn a_cluster_comes_by_a_manifest_that_is_good_once() {
     assert!(text.contains("registry.test/agent:1"));
     is("away for good", ClusterState::Away).await;
     drop(agent);
-    cluster.kubectl(&[
-        "delete",
-        "clusterrolebinding/drover-agent",
-        "namespace/drover-system",
-        "--wait=false",
-    ]);
 }
 
 /// An agent's process, which ends with the test.

@@ -4,7 +4,7 @@
 use super::*;
 use std::time::{Duration, Instant};
 
-use drover_api::{ClusterState, ResourceList};
+use drover_api::{ClusterState, ResourceList, Topic};
 use drover_test_kubernetes::{ApiServer, WatchFault};
 use drover_tests::{Client, KubernetesEnvironment};
 
@@ -105,6 +105,141 @@ async fn a_cluster_that_is_gone_for_a_while_is_shown_as_it_was() {
 
     faults.set_away(false);
     site.cluster_when("back", |cluster| cluster.state == ClusterState::Active).await;
+    fixture.make("second");
+    fixture.shows(&["first", "second"]).await;
+}
+
+#[tokio::test]
+async fn a_minute_without_the_api_server_is_got_over() {
+    const AWAY: Duration = Duration::from_secs(60);
+    let fixture = Fixture::start().await;
+    let site = &fixture.site;
+    let watched = async {
+        site.cluster_when("away", |cluster| cluster.state == ClusterState::Away).await;
+        // The cluster itself goes on.
+        let happened =
+            fixture.server().events(fixture.namespace(), 100, Duration::from_secs(1)).await;
+        let path = format!(
+            "/k8s/clusters/{}/api/v1/namespaces/{}/configmaps",
+            site.cluster_id,
+            fixture.namespace()
+        );
+        let refused = site.admin.get(&path).await;
+        assert_eq!((refused.status, &refused.value()["kind"]), (503, &json!("Status")));
+        eventually("it is a minute old", 2 * AWAY, async || {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let list = fixture.list(&site.admin, "configmaps").await;
+            assert!(list.items.iter().any(|row| row.name == "first"), "{list:?}");
+            (list.freshness.age_ms > 50_000).then_some(())
+        })
+        .await;
+        happened
+    };
+    let (happened, ()) = tokio::join!(watched, fixture.server().gone_for(AWAY));
+    let back = Instant::now();
+    site.cluster_when("back", |cluster| cluster.state == ClusterState::Active).await;
+    fixture.make("second");
+    fixture.shows(&["first", "second"]).await;
+    eventually("what happened meanwhile is known", CLUSTER_LIMIT, async || {
+        let list = fixture.list(&site.admin, "events").await;
+        (list.total == happened && list.freshness.age_ms == 0).then_some(())
+    })
+    .await;
+    // However long it was away, it is not waited for much longer.
+    assert!(back.elapsed() < Duration::from_secs(20), "{:?}", back.elapsed());
+}
+
+/// The memory that a process has, in bytes.
+fn memory(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    kilobytes << 10
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_thousand_events_a_second_are_borne() {
+    const PER_SECOND: u32 = 5000;
+    const TIME: Duration = Duration::from_secs(8);
+    let fixture = Fixture::start().await;
+    let site = &fixture.site;
+    let mut stream = site.server.events(&site.admin, None).await;
+    fixture.list(&site.admin, "events").await;
+    let before = memory(site.server.pid());
+
+    let began = Instant::now();
+    let flood = tokio::spawn(fixture.server().events(fixture.namespace(), PER_SECOND, TIME));
+    let told = tokio::spawn(async move {
+        let mut told = 0_u32;
+        let count = async {
+            loop {
+                let message = stream.next().await.expect("the stream goes on");
+                if message.event != "change" {
+                    assert_eq!(message.event, "hello", "nothing is read anew");
+                    continue;
+                }
+                let change = message.change();
+                if change.topic == Topic::KubernetesResources && change.id == "events" {
+                    told += 1;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(TIME, count).await;
+        told
+    });
+    // All else goes on meanwhile: lists, and calls of the cluster itself.
+    let mut waits = Vec::new();
+    let call = format!(
+        "/k8s/clusters/{}/api/v1/namespaces/{}/configmaps/first",
+        site.cluster_id,
+        fixture.namespace()
+    );
+    while !flood.is_finished() {
+        let asked = Instant::now();
+        let list = fixture.list(&site.admin, "configmaps").await;
+        assert!(list.items.iter().any(|row| row.name == "first"), "{list:?}");
+        site.admin.get(&call).await.expect(200);
+        waits.push(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let happened = flood.await.unwrap();
+    let lasted = began.elapsed();
+    waits.sort_unstable();
+    let (median, longest) = (waits[waits.len() / 2], waits[waits.len() - 1]);
+
+    // The index is right, and soon.
+    let settled = Instant::now();
+    eventually("all events are known", CLUSTER_LIMIT, async || {
+        let path = fixture.environment.path("/resources/events?limit=1");
+        let list: ResourceList = site.admin.get(&path).await.expect(200).json();
+        (list.total == happened).then_some(())
+    })
+    .await;
+    let behind = settled.elapsed();
+    let path = fixture
+        .environment
+        .path(&format!("/resources/events?limit=10&name=%3Dburst.{happened:016x}"));
+    let last: ResourceList = site.admin.get(&path).await.expect(200).json();
+    assert_eq!(last.items.len(), 1, "{last:?}");
+    assert!(
+        last.items[0]
+            .cells
+            .iter()
+            .any(|cell| { *cell == json!(format!("Readiness probe failed: number {happened}")) })
+    );
+    let grown = memory(site.server.pid()).saturating_sub(before);
+    let told = told.await.unwrap();
+    println!(
+        "{happened} events in {lasted:?}; requests {median:?}, at most {longest:?}; \
+         {behind:?} behind; {told} told; {} MiB more",
+        grown >> 20
+    );
+    assert!(happened >= u64::from(PER_SECOND) * TIME.as_secs() * 9 / 10, "{happened}");
+    assert!(median < Duration::from_millis(500) && longest < Duration::from_secs(5));
+    // A few times a second, however many there are.
+    assert!((2..=6 * TIME.as_secs()).contains(&u64::from(told)), "{told}");
+    assert!(grown < 160 << 20, "{grown}");
+    // Nobody lists anew for it.
     fixture.make("second");
     fixture.shows(&["first", "second"]).await;
 }

@@ -7,6 +7,7 @@ mod bad_days;
 mod clusters;
 mod objects;
 mod proxy;
+mod refusals;
 mod resources;
 mod stacks;
 mod streams;

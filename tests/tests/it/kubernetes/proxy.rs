@@ -272,6 +272,11 @@ async fn kubectl_works_as_with_the_cluster_itself() {
     grace.kubectl(&["rollout", "restart", "deployment/web"]).await;
     grace.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).await;
     grace.kubectl(&["delete", "configmap/words"]).await;
+    // Newer versions send these as Protocol Buffers.
+    grace.kubectl(&["create", "configmap", "typed", "--from-literal=one=1"]).await;
+    grace.kubectl(&["create", "secret", "generic", "typed", "--from-literal=one=1"]).await;
+    grace.kubectl(&["create", "deployment", "typed", "--image=busybox:1"]).await;
+    grace.kubectl(&["delete", "configmap/typed", "secret/typed", "deployment/typed"]).await;
     let tried = r#"{ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "tried" } }"#;
     grace.with(&["create", "--dry-run=server", "-f", "-"], tried).await;
     let gone = grace.refused(&["get", "configmap/words"], "").await;
@@ -294,6 +299,8 @@ async fn kubectl_works_as_with_the_cluster_itself() {
         ("kubernetes.exec", "pods/exec", "talks"),
         ("kubernetes.patch", "deployments.apps/scale", "web"),
         ("kubernetes.delete", "configmaps", "words"),
+        ("kubernetes.create", "secrets", "typed"),
+        ("kubernetes.create", "deployments.apps", "typed"),
     ] {
         assert!(has(action, kind, name), "{action} {kind} {name}: {entries:?}");
     }
@@ -659,4 +666,40 @@ async fn a_port_has_an_address_in_the_browser() {
         (anybody.get(&at).await.status == 410).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_pods_use_is_shown_where_the_cluster_measures_it() {
+    let fixture = Fixture::start().await;
+    fixture.make(TALKS, &["--for=condition=Ready", "pod/talks"]);
+    let grace = fixture.person(Role::Readonly).await;
+    let top = ["top", "pod", "-n", &grace.namespace];
+    let direct = eventually("the cluster measures, or cannot", CLUSTER_LIMIT, async || {
+        let output = fixture.site.cluster.try_kubectl(&top, "");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let is_soon = said.contains("not available yet") || said.contains("not found");
+        (!is_soon).then_some((output.status.success(), said))
+    })
+    .await;
+    let metrics: drover_api::ClusterMetrics =
+        fixture.site.admin.get(&fixture.shop.path("/metrics")).await.expect(200).json();
+    match direct {
+        (true, _) => {
+            let table = grace.kubectl(&["top", "pod"]).await;
+            assert!(table.contains("CPU(cores)") && table.contains("talks"), "{table}");
+            assert!(grace.kubectl(&["top", "pod", "--containers"]).await.contains("main"));
+            assert!(grace.kubectl(&["top", "node"]).await.contains("MEMORY"));
+            let elsewhere = &fixture.other.namespaces[0];
+            let said = grace.refused(&["top", "pod", "-n", elsewhere], "").await;
+            assert!(said.contains("orbidden"), "{said}");
+        }
+        // A cluster without: said as it says it, and by Drover with what to do.
+        (false, said) => {
+            assert!(said.contains("Metrics API not available"), "{said}");
+            assert_eq!(grace.refused(&["top", "pod"], "").await, said);
+            assert!(!metrics.available, "{metrics:?}");
+            let advice = metrics.advice.unwrap_or_default();
+            assert!(advice.contains("metrics-server"), "{advice}");
+        }
+    }
 }

@@ -129,7 +129,7 @@ async fn changes_are_told_to_whom_they_concern() {
 async fn custom_resources_have_the_columns_of_their_definition() {
     let site = KubernetesSite::start().await;
     let shop = site.environment("Shop", &["shop"]).await;
-    let group = format!("{}.drover.test", site.cluster.namespace("g"));
+    let group = format!("{}.drover.test", site.cluster.own_name("g"));
     let definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": { "name": format!("widgets.{group}") },
@@ -146,6 +146,8 @@ async fn custom_resources_have_the_columns_of_their_definition() {
             }],
         },
     });
+    let what = format!("crd/widgets.{group}");
+    site.cluster.afterwards(&["delete", &what, "--ignore-not-found", "--wait=false"]);
     site.cluster.kubectl_with(&["apply", "-f", "-"], &definition.to_string());
     let namespace = &shop.namespaces[0];
     for (name, size) in [("small", 1), ("large", 20)] {
@@ -164,7 +166,6 @@ async fn custom_resources_have_the_columns_of_their_definition() {
         (list.total == 2).then_some(list)
     })
     .await;
-    site.cluster.kubectl(&["delete", "crd", &format!("widgets.{group}"), "--wait=false"]);
     assert_eq!(names(&found), ["large", "small"]);
     assert!(found.columns.iter().any(|column| column.id == "size"), "{:?}", found.columns);
 }

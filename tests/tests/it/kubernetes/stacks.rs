@@ -293,3 +293,104 @@ async fn secret_answers_stand_in_secrets_only() {
         !web["spec"]["template"]["spec"]["containers"][0]["env"].to_string().contains("hunter22")
     );
 }
+
+#[tokio::test]
+async fn services_wait_for_what_they_depend_on() {
+    const TEXT: &str = "services:
+  setup:
+    image: 'busybox:1'
+    restart: 'no'
+    stop_grace_period: 1s
+    entrypoint: [sleep, '2']
+  db:
+    image: 'busybox:1'
+    stop_grace_period: 1s
+    entrypoint: [sleep, '1000']
+    healthcheck: {test: [CMD, test, -f, /tmp/ready], interval: 1s}
+    depends_on: {setup: {condition: service_completed_successfully}}
+    deploy: {update_config: {monitor: 0s}}
+  web:
+    image: 'busybox:1'
+    stop_grace_period: 1s
+    entrypoint: [sleep, '1000']
+    depends_on: {db: {condition: service_healthy}}
+    deploy: {update_config: {monitor: 0s}}
+";
+    let fixture = Fixture::start().await;
+    let begun = fixture.begin("chain", TEXT).await;
+    let path = fixture.path(&format!("operations/{}", begun.operation.id));
+    let operation = async || -> Operation { fixture.member.get(&path).await.expect(200).json() };
+    eventually("web waits for db, and says so", 2 * CLUSTER_LIMIT, async || {
+        operation().await.message.contains("It waits for `db` to be healthy").then_some(())
+    })
+    .await;
+    // The job had ended before db was made.
+    let jobs = fixture.site.cluster.object(&["jobs", "-n", fixture.namespace()]);
+    let ended = jobs["items"][0]["status"]["completionTime"].as_str().expect("ended").to_owned();
+    let db = fixture.object("deployment.apps/chain-db");
+    let made = db["metadata"]["creationTimestamp"].as_str().unwrap().to_owned();
+    assert!(ended <= made, "{ended} {made}");
+    assert_eq!(fixture.find("deployment.apps/chain-web"), None);
+
+    let ready =
+        ["exec", "-n", fixture.namespace(), "deployment/chain-db", "--", "touch", "/tmp/ready"];
+    eventually("db becomes ready", CLUSTER_LIMIT, async || {
+        fixture.site.cluster.try_kubectl(&ready, "").status.success().then_some(())
+    })
+    .await;
+    fixture.succeeds(&begun.operation).await;
+    assert!(fixture.find("deployment.apps/chain-web").is_some());
+    let detail = fixture.detail(&begun.stack).await;
+    assert_eq!(detail.stack.state, StackState::Running, "{detail:?}");
+}
+
+#[tokio::test]
+async fn a_server_killed_in_mid_rollout_ends_in_the_same_place() {
+    let mut fixture = Fixture::start().await;
+    let text = |round: usize| {
+        format!(
+            "services:\n  db: {{{SLEEPS}, secrets: [key]}}\n  web: {{depends_on: [db], image: 'busybox:1', stop_grace_period: 1s, entrypoint: [sleep, '1000'], environment: {{ROUND: '{round}'}}, deploy: {{replicas: 2, update_config: {{monitor: 0s}}}}}}\nsecrets: {{key: {{content: 'round-{round}'}}}}\n"
+        )
+    };
+    let mut stack = None;
+    // Killed ever later: before the first step, in the midst of them, and towards the end.
+    for (round, pause) in [50, 700, 1600, 3000].into_iter().enumerate() {
+        let operation = match &stack {
+            None => {
+                let begun = fixture.begin("kill", &text(round)).await;
+                stack = Some(begun.stack);
+                begun.operation
+            }
+            Some(stack) => fixture.change(stack, &text(round)).await,
+        };
+        tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+        fixture.site.server.restart().await;
+        fixture.succeeds(&operation).await;
+        let id = stack.as_ref().unwrap().id;
+        let own = format!("drover.io/stack={id}");
+        let names = |kind: &str| -> Vec<String> {
+            let arguments = ["get", "-n", fixture.namespace(), kind, "-l", &own, "-o", "name"];
+            let text = fixture.site.cluster.kubectl(&arguments);
+            let mut names: Vec<String> = text.lines().map(str::to_owned).collect();
+            names.sort();
+            names
+        };
+        let deployments = ["deployment.apps/kill-db", "deployment.apps/kill-web"];
+        assert_eq!(names("deployments"), deployments, "after round {round}");
+        let web = fixture.object("deployment.apps/kill-web");
+        let variables = &web["spec"]["template"]["spec"]["containers"][0]["env"];
+        assert_eq!(variables[0]["value"], json!(round.to_string()), "{variables}");
+        eventually("nothing is doubled", CLUSTER_LIMIT, async || {
+            let running = fixture.detail(stack.as_ref().unwrap()).await.stack;
+            (names("secrets").len() == 1
+                && names("pods").len() == 3
+                && (running.running, running.desired) == (3, 3))
+                .then_some(())
+        })
+        .await;
+    }
+    let operations = fixture.path(&format!("operations?stack_id={}", stack.as_ref().unwrap().id));
+    let all: drover_api::List<Operation> = fixture.member.get(&operations).await.expect(200).json();
+    assert_eq!(all.items.len(), 4, "{all:?}");
+    assert!(all.items.iter().all(|one| one.state == OperationState::Succeeded), "{all:?}");
+}
