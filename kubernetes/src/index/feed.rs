@@ -40,7 +40,7 @@ const WATCH_SECONDS: u64 = 300;
 /// A watch that was open for so long has worked.
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
 /// Events that come closer together are taken together.
-const TOGETHER: Duration = Duration::from_millis(20);
+const TOGETHER: Duration = Duration::from_millis(40);
 /// So many are taken at once at most: a write holds up readers while it lasts.
 const AT_ONCE: usize = 256;
 /// The longest pause between tries.

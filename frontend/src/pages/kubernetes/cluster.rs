@@ -16,7 +16,7 @@ use crate::{
     api,
     components::*,
     environment, format,
-    i18n::{clusters, fill, t},
+    i18n::{clusters, fill, machines, t},
     icons::{Glyph, Icon},
     remote::Remote,
     states::{Stated, Tone},
@@ -327,14 +327,24 @@ fn general(cluster: Remote<KubernetesCluster>, health: ClusterHealth) -> AnyView
             true => view! { <span class="faint">{t().common.none}</span> }.into_any(),
             false => view! { <div>{environments}</div> }.into_any(),
         };
-        vec![
+        let agent = one.agent.clone().map(|agent| {
+            let shown = view! {
+                <span class="row-wrap">{agent.version} <StatePill state=agent.fit /></span>
+            };
+            (machines().agent, shown.into_any())
+        });
+        let mut rows = vec![
             (words.version, one.version.clone().unwrap_or_else(unknown).into_any()),
             (words.provider, one.provider.clone().unwrap_or_else(unknown).into_any()),
             (words.source, source.into_any()),
+        ];
+        rows.extend(agent);
+        rows.extend([
             (words.nodes, format!("{} / {}", one.nodes_ready, one.nodes).into_any()),
             (words.environments, environments),
             (words.last_contact, view! { <TimeAgoOr at=one.last_contact /> }.into_any()),
-        ]
+        ]);
+        rows
     });
     view! {
         <div class="stack">

@@ -33,11 +33,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 pub async fn rows() -> Vec<Row> {
     let (site, mut rows) = several_times().await;
-    rows.push(page(&site).await);
     rows.extend(list(&site).await);
     rows.push(one_object(&site).await);
     rows.push(big_list(&site).await);
     rows.push(watches(&site).await);
+    rows.push(page(&site).await);
     drop(site);
     rows.push(ten().await);
     rows
@@ -192,7 +192,7 @@ async fn page(site: &Site) -> Row {
         site.inner.admin.get(&site.path("pods?limit=20&sort=name&namespace=team-02")).await.json();
     let browser = signed_in(&site.inner.server).await;
     let page = format!(
-        "{}/environments/{}/kubernetes/resources/pods?namespace=team-02&sort=name",
+        "{}/environments/{}/kubernetes/pods?namespace=team-02&sort=name",
         site.inner.server.base(),
         site.environment
     );

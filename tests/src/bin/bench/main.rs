@@ -51,7 +51,10 @@ async fn main() {
     let mut rows = Vec::new();
     for part in PARTS {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == part) {
-            rows.extend(measure(part).await);
+            let measured = measure(part).await;
+            // Whoever waits sees what there is, should a later part fail.
+            eprintln!("{}", table(&measured));
+            rows.extend(measured);
         }
     }
     let table = table(&rows);
