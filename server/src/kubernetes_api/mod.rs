@@ -113,7 +113,9 @@ async fn serve(
             pods::Verdict::Passes(object) => pass::Sent::Whole(object),
             pods::Verdict::Answered(answer) => return Ok(answer),
         }
-    } else if is_named_inside(&target, &parts.method, &parts.headers) {
+    } else if is_named_inside(&target, &parts.method, &parts.headers)
+        || is_too_large(&target, &parts.headers)
+    {
         let object = read_object(body).await?;
         tell_name(&note, &target, &object);
         pass::Sent::Whole(object)
@@ -130,16 +132,28 @@ fn address_of(path: &str, query: Option<&str>) -> String {
     }
 }
 
+fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether a call writes an object that no API server reads. They answer such a call before they
+/// have read it and hang up, and that answer is easily lost on the way.
+fn is_too_large(target: &Target, headers: &HeaderMap) -> bool {
+    target.writes()
+        && !target.resource.is_empty()
+        && target.subresource.is_empty()
+        && length(headers).is_some_and(|length| length > LARGEST_OBJECT)
+}
+
 /// Whether the name of what is made stands in the body alone, and the body can be looked at.
 fn is_named_inside(target: &Target, method: &Method, headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let length: Option<usize> = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
     method == Method::POST
         && target.name.is_empty()
         && !target.resource.is_empty()
         && target.writes()
         && text(header::CONTENT_TYPE).is_some_and(name::is_readable)
-        && length.is_some_and(|length| length <= LARGEST_OBJECT)
+        && length(headers).is_some_and(|length| length <= LARGEST_OBJECT)
 }
 
 /// Reads a body whole.

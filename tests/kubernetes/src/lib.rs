@@ -342,7 +342,8 @@ impl ApiServer {
         self.cluster.faults.set_away(false);
     }
 
-    /// Writes that many events a second into a namespace, for a while; answers how many there were.
+    /// Writes that many events a second into a namespace, for a while (longer where the machine is
+    /// too slow); answers how many there were.
     pub fn events(
         &self,
         namespace: &str,

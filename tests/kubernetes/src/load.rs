@@ -298,7 +298,7 @@ pub async fn churn(cluster: Arc<Cluster>, load: Load) {
     }
 }
 
-/// Writes events at a rate, for a while; how many.
+/// Writes as many events as a rate makes in a time, and no faster; how many.
 pub async fn events(
     cluster: Arc<Cluster>,
     namespace: String,
@@ -310,9 +310,9 @@ pub async fn events(
     let sample = event(&resource, &namespace);
     let mut ticks = tokio::time::interval(Duration::from_millis(10));
     let each = per_second.div_ceil(100).max(1);
-    let until = tokio::time::Instant::now() + time;
+    let all = u64::from(per_second) * u64::try_from(time.as_millis()).unwrap_or(0) / 1000;
     let mut number = 0_u64;
-    while tokio::time::Instant::now() < until {
+    while number < all {
         ticks.tick().await;
         for _ in 0..each {
             let next = number + 1;

@@ -65,8 +65,10 @@ fn merge_list(schema: &Schema, old: &[Value], new: &[Value]) -> Vec<Value> {
     merged
 }
 
-/// Takes fields out of a value.
-pub fn remove(schema: &Schema, value: &mut Value, fields: &Fields) {
+/// Takes fields out of a value. An entry of a list goes as a whole, with what was filled in for it,
+/// unless others have something of it.
+pub fn remove(schema: &Schema, value: &mut Value, fields: &Fields, others: &Fields) {
+    let none = Fields::default();
     match value {
         Value::Object(entries) => {
             for (key, below) in &fields.below {
@@ -77,7 +79,7 @@ pub fn remove(schema: &Schema, value: &mut Value, fields: &Fields) {
                     entries.remove(name);
                     continue;
                 }
-                remove(&inner, entry, below);
+                remove(&inner, entry, below, others.below.get(key).unwrap_or(&none));
                 if is_empty(entry) && (below.here || !below.below.is_empty()) {
                     entries.remove(name);
                 }
@@ -86,28 +88,21 @@ pub fn remove(schema: &Schema, value: &mut Value, fields: &Fields) {
         Value::Array(entries) => {
             let items = schema.items().unwrap_or_else(Schema::any);
             entries.retain_mut(|entry| {
-                let Some(below) = entry_key(schema, entry).and_then(|key| fields.below.get(&key))
-                else {
-                    return true;
-                };
-                if below.here {
-                    let mut rest = entry.clone();
-                    remove(&items, &mut rest, below);
-                    let keys = match schema.list_type() {
-                        ListType::Map(keys) => keys.clone(),
-                        _ => Vec::new(),
-                    };
-                    // An entry goes when nobody says anything of it but its keys.
-                    let bare = rest
-                        .as_object()
-                        .is_none_or(|rest| rest.keys().all(|name| keys.contains(name)));
-                    if bare {
-                        return false;
-                    }
-                    *entry = rest;
-                    return true;
+                let Some(key) = entry_key(schema, entry) else { return true };
+                let Some(below) = fields.below.get(&key) else { return true };
+                let others = others.below.get(&key).unwrap_or(&none);
+                if below.here && others.is_empty() {
+                    return false;
                 }
-                remove(&items, entry, below);
+                let keys = match schema.list_type() {
+                    ListType::Map(keys) => keys.as_slice(),
+                    _ => &[],
+                };
+                let kept: Vec<_> = keys.iter().map(|key| (key, entry[key].clone())).collect();
+                remove(&items, entry, below, others);
+                for (key, value) in kept.into_iter().filter(|(_, value)| !value.is_null()) {
+                    entry[key] = value;
+                }
                 true
             });
         }
@@ -177,8 +172,27 @@ mod tests {
             &schema,
             &json!({"metadata": {"labels": {"b": "2"}}, "spec": {"replicas": 2}}),
         );
-        remove(&schema, &mut there, &gone);
+        remove(&schema, &mut there, &gone, &fields::Fields::default());
         assert_eq!(there, json!({"metadata": {"labels": {"a": "1"}}}));
+    }
+
+    #[test]
+    fn entries_go_with_what_was_filled_in_for_them() {
+        let schema = deployment();
+        let volumes =
+            |volumes: Value| json!({"spec": {"template": {"spec": {"volumes": volumes}}}});
+        let mine = json!([{"name": "a", "secret": {"secretName": "s"}}]);
+        let gone = fields::of(&schema, &volumes(mine));
+        let filled =
+            volumes(json!([{"name": "a", "secret": {"secretName": "s", "defaultMode": 420}}]));
+        let mut there = filled.clone();
+        remove(&schema, &mut there, &gone, &fields::Fields::default());
+        assert_eq!(there, json!({}));
+        let theirs = volumes(json!([{"name": "a", "secret": {"defaultMode": 420}}]));
+        let others = fields::of(&schema, &theirs);
+        let mut there = filled;
+        remove(&schema, &mut there, &gone.without(&others), &others);
+        assert_eq!(there, theirs);
     }
 
     #[test]

@@ -214,7 +214,7 @@ pub fn apply(request: &Apply, there: Option<&Value>, applied: &Value) -> Result<
             .filter(|one| !is_applier(one))
             .fold(Fields::default(), |sum, one| sum.union(&one.fields));
         let gone = last.without(&wanted).without(&others);
-        merge::remove(schema, &mut merged, &gone);
+        merge::remove(schema, &mut merged, &gone, &others.union(&wanted));
     }
     let (changed, _) =
         fields::compare(schema, &there.map(managed_part).unwrap_or(empty), &managed_part(&merged));
@@ -338,6 +338,6 @@ mod tests {
         manage_update(&maps, Some(&one), &mut changed, "kubectl-edit", "");
         let refused = apply(&by(&maps, "one", false), Some(&changed), &config(json!({"a": "1"})))
             .unwrap_err();
-        assert!(refused.message.contains("conflict with \"kubectl-edit\" using v1 at "));
+        assert!(refused.message.contains("conflict with \"kubectl-edit\" using v1: .data.a"));
     }
 }

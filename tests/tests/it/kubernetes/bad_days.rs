@@ -160,7 +160,7 @@ fn memory(pid: u32) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_thousand_events_a_second_are_borne() {
     const PER_SECOND: u32 = 5000;
-    const TIME: Duration = Duration::from_secs(8);
+    const TIME: Duration = Duration::from_secs(5);
     let fixture = Fixture::start().await;
     let site = &fixture.site;
     let mut stream = site.server.events(&site.admin, None).await;
@@ -234,10 +234,11 @@ async fn five_thousand_events_a_second_are_borne() {
          {behind:?} behind; {told} told; {} MiB more",
         grown >> 20
     );
-    assert!(happened >= u64::from(PER_SECOND) * TIME.as_secs() * 9 / 10, "{happened}");
+    assert_eq!(happened, u64::from(PER_SECOND) * TIME.as_secs());
+    assert!(lasted < 4 * TIME, "the stand-in is too slow for this: {lasted:?}");
     assert!(median < Duration::from_millis(500) && longest < Duration::from_secs(5));
     // A few times a second, however many there are.
-    assert!((2..=6 * TIME.as_secs()).contains(&u64::from(told)), "{told}");
+    assert!((2..=8 * TIME.as_secs()).contains(&u64::from(told)), "{told}");
     assert!(grown < 160 << 20, "{grown}");
     // Nobody lists anew for it.
     fixture.make("second");

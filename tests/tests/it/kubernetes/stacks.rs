@@ -318,10 +318,11 @@ async fn services_wait_for_what_they_depend_on() {
 ";
     let fixture = Fixture::start().await;
     let begun = fixture.begin("chain", TEXT).await;
-    let path = fixture.path(&format!("operations/{}", begun.operation.id));
-    let operation = async || -> Operation { fixture.member.get(&path).await.expect(200).json() };
-    eventually("web waits for db, and says so", 2 * CLUSTER_LIMIT, async || {
-        operation().await.message.contains("It waits for `db` to be healthy").then_some(())
+    eventually("db runs", CLUSTER_LIMIT, async || fixture.find("deployment.apps/chain-db")).await;
+    eventually("web waits for db, and says so", CLUSTER_LIMIT, async || {
+        let services = fixture.detail(&begun.stack).await.service_list;
+        let web = services.into_iter().find(|service| service.name == "web")?;
+        web.reason?.contains("It waits for `db` to be healthy").then_some(())
     })
     .await;
     // The job had ended before db was made.
