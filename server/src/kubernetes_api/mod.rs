@@ -23,13 +23,13 @@ mod pods;
 mod refuse;
 mod right;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension, Router,
     body::Bytes,
     extract::{Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header, request::Parts},
     response::Response,
     routing::any,
 };
@@ -51,6 +51,8 @@ use crate::{
 
 /// The largest object that an API server takes.
 const LARGEST_OBJECT: usize = 3 << 20;
+/// So often a patch is judged that others get in the way of.
+const MOST_TRIES: u32 = 5;
 /// How long a body that is looked at may take.
 const SLOWEST_OBJECT: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -109,10 +111,7 @@ async fn serve(
     let body = if judges && pods::are_written(&target) {
         let object = read_object(body).await?;
         tell_name(&note, &target, &object);
-        match work.judge(&parts.method, &parts.headers, object).await? {
-            pods::Verdict::Passes(object) => pass::Sent::Whole(object),
-            pods::Verdict::Answered(answer) => return Ok(answer),
-        }
+        return judged(&work, &right, parts, address, object).await;
     } else if is_named_inside(&target, &parts.method, &parts.headers)
         || is_too_large(&target, &parts.headers)
     {
@@ -123,6 +122,34 @@ async fn serve(
         pass::Sent::Stream(body)
     };
     pass::send(cluster, right.clone(), parts, &wanted, address, body).await
+}
+
+/// Sends on what is judged first. A patch that only Drover has bound to a revision is judged anew
+/// when somebody has written in between, as an API server itself begins anew with such patches.
+async fn judged(
+    work: &pods::Work<'_>,
+    right: &Arc<Right>,
+    parts: Parts,
+    from: IpAddr,
+    object: Bytes,
+) -> Result<Response> {
+    let mut tries = 1;
+    loop {
+        let judged = work.judge(&parts.method, &parts.headers, object.clone()).await?;
+        let answer = match judged.verdict {
+            pods::Verdict::Passes(object) => {
+                let body = pass::Sent::Whole(object);
+                let (right, parts) = (right.clone(), parts.clone());
+                pass::send(work.cluster, right, parts, work.address, from, body).await?
+            }
+            pods::Verdict::Answered(answer) => answer,
+        };
+        let again = judged.bound && answer.status() == StatusCode::CONFLICT && tries < MOST_TRIES;
+        if !again {
+            return Ok(answer);
+        }
+        tries += 1;
+    }
 }
 
 fn address_of(path: &str, query: Option<&str>) -> String {

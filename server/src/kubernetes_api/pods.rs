@@ -5,7 +5,8 @@
 //!
 //! What is judged is not what the client has written but what the cluster makes of it, in a dry
 //! run: only an API server knows what its patches, its YAML and its Protocol Buffers come to. A
-//! patch then goes to the very revision that it was judged on.
+//! patch then goes to the very revision that it was judged on; when that is not the newest any more,
+//! it is judged again.
 
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ use crate::{
 
 /// The longest object that an API server answers, with what it adds of its own.
 const LONGEST_ANSWER: usize = 16 << 20;
+/// Where the revision of an object stands in it.
+const REVISION: &str = "/metadata/resourceVersion";
 /// How long an answer may take.
 const SLOWEST_ANSWER: Duration = Duration::from_secs(60);
 
@@ -58,6 +61,14 @@ pub(super) struct Work<'a> {
 }
 
 /// What comes of it.
+pub(super) struct Judged {
+    pub verdict: Verdict,
+    /// Whether it was Drover that bound a patch to a revision: a conflict is then none of the
+    /// caller's.
+    pub bound: bool,
+}
+
+/// See [`Judged`].
 pub(super) enum Verdict {
     /// It may be sent, as this.
     Passes(Bytes),
@@ -78,7 +89,8 @@ impl Work<'_> {
         method: &Method,
         headers: &HeaderMap,
         mut object: Bytes,
-    ) -> Result<Verdict> {
+    ) -> Result<Judged> {
+        let mut bound = false;
         if method == Method::PATCH {
             let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
             let kind = kind.unwrap_or_default();
@@ -87,10 +99,12 @@ impl Work<'_> {
                 let add = Pin::of(kind)?;
                 let found = match self.ask(Method::GET, self.path(), &[], None).await? {
                     Answer::Object(found) => found,
-                    Answer::Refused(answer) => return Ok(Verdict::Answered(answer)),
+                    Answer::Refused(answer) => {
+                        return Ok(Judged { verdict: Verdict::Answered(answer), bound });
+                    }
                 };
                 let revision = found["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-                object = add.to(&object, revision)?;
+                (object, bound) = add.to(&object, revision)?;
             }
         }
         let sign = if self.address.contains('?') { '&' } else { '?' };
@@ -102,7 +116,9 @@ impl Work<'_> {
         let result = self.ask(method.clone(), &address, &kept, Some(object.clone())).await?;
         let made = match result {
             Answer::Object(made) => made,
-            Answer::Refused(answer) => return Ok(Verdict::Answered(answer)),
+            Answer::Refused(answer) => {
+                return Ok(Judged { verdict: Verdict::Answered(answer), bound });
+            }
         };
         let target = self.target;
         match pod_security::breaks_baseline(&target.group, &target.resource, &made) {
@@ -110,7 +126,7 @@ impl Work<'_> {
                 let name = made["metadata"]["name"].as_str().unwrap_or(&target.name);
                 Err(refuse::pod(&target.type_name(), name, &why))
             }
-            None => Ok(Verdict::Passes(object)),
+            None => Ok(Judged { verdict: Verdict::Passes(object), bound }),
         }
     }
 
@@ -170,7 +186,7 @@ impl Work<'_> {
 /// How a patch is bound to a revision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Pin {
-    /// By a `test` before its steps.
+    /// By a last step that sets it.
     Steps,
     /// By the revision among what it sets.
     Fields,
@@ -191,25 +207,36 @@ impl Pin {
         }
     }
 
-    fn to(self, patch: &[u8], revision: &str) -> Result<Bytes> {
+    /// The patch, bound to the revision that its writer names, or else to this one: then it is
+    /// true.
+    fn to(self, patch: &[u8], revision: &str) -> Result<(Bytes, bool)> {
         let malformed = || refuse::malformed("The patch is not the JSON that it should be.");
         let mut patch: Value = serde_json::from_slice(patch).map_err(|_| malformed())?;
-        match self {
+        let own = match self {
             Self::Steps => {
                 let steps = patch.as_array_mut().ok_or_else(malformed)?;
-                let test = json!({
-                    "op": "test", "path": "/metadata/resourceVersion", "value": revision,
-                });
-                steps.insert(0, test);
+                let sets = |step: &&Value| {
+                    step["path"] == REVISION && (step["op"] == "add" || step["op"] == "replace")
+                };
+                let own = steps.iter().rev().find(sets);
+                let own = own.and_then(|step| step["value"].as_str()).map(str::to_owned);
+                let value = own.as_deref().unwrap_or(revision);
+                // The last word is not to be taken back by a later step.
+                steps.push(json!({ "op": "add", "path": REVISION, "value": value }));
+                own
             }
             Self::Fields => {
                 let fields = patch.as_object_mut().ok_or_else(malformed)?;
                 let metadata = fields.entry("metadata").or_insert_with(|| json!({}));
                 let metadata = metadata.as_object_mut().ok_or_else(malformed)?;
-                metadata.insert("resourceVersion".into(), revision.into());
+                let own = metadata.get("resourceVersion").and_then(Value::as_str);
+                let own = own.filter(|own| !own.is_empty()).map(str::to_owned);
+                let value = own.as_deref().unwrap_or(revision);
+                metadata.insert("resourceVersion".into(), value.into());
+                own
             }
-        }
-        Ok(patch.to_string().into())
+        };
+        Ok((patch.to_string().into(), own.is_none()))
     }
 }
 
@@ -248,17 +275,30 @@ mod tests {
     #[test]
     fn patches_go_to_the_revision_that_was_judged() {
         let steps = Pin::of("application/json-patch+json").unwrap();
-        let pinned = steps.to(br#"[{"op":"remove","path":"/a"}]"#, "7").unwrap();
-        let pinned: Value = serde_json::from_slice(&pinned).unwrap();
-        assert_eq!(pinned[0]["op"], "test");
-        assert_eq!(pinned[0]["value"], "7");
-        assert_eq!(pinned[1]["op"], "remove");
+        let read = |(patch, bound): (Bytes, bool)| {
+            (serde_json::from_slice::<Value>(&patch).unwrap(), bound)
+        };
+        let remove = r#"{"op":"remove","path":"/a"}"#;
+        let (patch, bound) = read(steps.to(format!("[{remove}]").as_bytes(), "7").unwrap());
+        assert_eq!(patch[0]["op"], "remove");
+        assert_eq!(patch[1]["path"], REVISION);
+        assert_eq!((&patch[1]["value"], bound), (&json!("7"), true));
+        // Whoever names a revision means it.
+        let own = format!(r#"[{{"op":"replace","path":"{REVISION}","value":"1"}},{remove}]"#);
+        let (patch, bound) = read(steps.to(own.as_bytes(), "7").unwrap());
+        assert_eq!((&patch[2]["value"], bound), (&json!("1"), false));
         let fields = Pin::of("application/strategic-merge-patch+json").unwrap();
-        for patch in [r#"{"spec":{}}"#, r#"{"spec":{},"metadata":{"resourceVersion":"1"}}"#] {
-            let pinned = fields.to(patch.as_bytes(), "7").unwrap();
-            let pinned: Value = serde_json::from_slice(&pinned).unwrap();
-            assert_eq!(pinned["metadata"]["resourceVersion"], "7");
-            assert!(pinned["spec"].is_object());
+        for (patch, revision, by_drover) in [
+            (r#"{"spec":{}}"#, "7", true),
+            (r#"{"spec":{},"metadata":{"resourceVersion":null}}"#, "7", true),
+            (r#"{"spec":{},"metadata":{"resourceVersion":"1"}}"#, "1", false),
+        ] {
+            let (patch, bound) = read(fields.to(patch.as_bytes(), "7").unwrap());
+            assert_eq!(
+                (&patch["metadata"]["resourceVersion"], bound),
+                (&json!(revision), by_drover)
+            );
+            assert!(patch["spec"].is_object());
         }
         assert!(fields.to(b"[]", "7").is_err());
         assert!(steps.to(b"{}", "7").is_err());

@@ -150,6 +150,9 @@ async fn two_environments_share_a_cluster_each_under_its_own_roles() {
     r.see(".table-row", "/3").await;
     admin.delete(&path).await.expect(204);
     r.gone(".table-row", "shop").await;
+    // Who has its page open is told.
+    b.gone("form", "Apply").await;
+    b.screenshot("kubernetes-deleted").await;
 
     account_menu(&mia, "Dark").await;
     mia.click_text_in("//nav", "Overview").await;
@@ -165,7 +168,9 @@ async fn two_environments_share_a_cluster_each_under_its_own_roles() {
     b.screenshot("kubernetes-limits").await;
     let path = format!("/v1/environments/{production}/kubernetes/namespaces/{live}");
     admin.delete(&path).await.problem(409, "last_namespace");
-    for browser in [&b, &mia, &r] {
+    for browser in [&mia, &r] {
         browser.assert_no_errors(EXPECTED).await;
     }
+    // Its page asked for what is gone.
+    b.assert_no_errors(&[EXPECTED, &["/deployments.apps/"]].concat()).await;
 }
