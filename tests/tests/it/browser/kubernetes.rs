@@ -171,6 +171,6 @@ async fn two_environments_share_a_cluster_each_under_its_own_roles() {
     for browser in [&mia, &r] {
         browser.assert_no_errors(EXPECTED).await;
     }
-    // Its page asked for what is gone.
-    b.assert_no_errors(&[EXPECTED, &["/deployments.apps/"]].concat()).await;
+    // It asked what a kubeconfig is of which it had the beginning, and for what is gone.
+    b.assert_no_errors(&[EXPECTED, &["/clusters/check", "/deployments.apps/"]].concat()).await;
 }
