@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures speed and memory of the release build, prints the table, and writes docs/performance.md.
-# Arguments name parts of it (start memory list death install agents sign-in role-check load): then it
+# Arguments name parts of it (start memory list death install agents kubernetes sign-in role-check load): then it
 # measures those, and only prints.
 . "$(dirname "$0")/common.sh"
 . scripts/parts.sh
