@@ -50,7 +50,7 @@ pub use lan::{HostProcess, Lan, LanHost, other_clock};
 pub use openid_provider::{OpenidPerson, OpenidProvider, OpenidSettings};
 pub use proxy::Proxy;
 pub use samba::Samba;
-pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, drover, run};
+pub use server::{ADMIN, Builder, Exit, PASSWORD, TestServer, drover, resident, run};
 pub use shell::Shell;
 pub use site::{LanAgent, Site};
 pub use slapd::{LDAP_SERVICE, LDAP_SUFFIX, Slapd, group_dn, group_ldif, user_dn, user_ldif};

@@ -35,6 +35,14 @@ pub fn drover() -> PathBuf {
     })
 }
 
+/// The resident memory of a process, MiB.
+pub fn resident(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib / 1024.0
+}
+
 /// `drover` with nothing of this process' settings.
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(drover());

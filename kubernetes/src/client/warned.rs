@@ -3,6 +3,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::health::deprecation;
+
 /// So many different warnings are kept.
 const MOST: usize = 50;
 /// So many users of each.
@@ -28,7 +30,7 @@ impl Warnings {
     pub fn hear(&self, user: Option<&str>, texts: Vec<String>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for text in texts {
-            if text.len() > LONGEST || !text.contains(" is deprecated in ") {
+            if text.len() > LONGEST || deprecation(&text).is_none() {
                 continue;
             }
             let known = all.iter().position(|one| one.text == text);

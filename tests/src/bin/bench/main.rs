@@ -13,8 +13,11 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use caller::Caller;
 use drover_api::{Container, List, Operation, OperationState, StackOperation};
-use drover_tests::{ADMIN, Browser, Client, Docker, FakeDocker, PASSWORD, TestServer, eventually};
+use drover_tests::{
+    ADMIN, Browser, Client, Docker, FakeDocker, PASSWORD, TestServer, eventually, resident,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -164,6 +167,42 @@ fn percentile(values: &mut [f64], percent: usize) -> f64 {
     values[(values.len() * percent).div_ceil(100).max(1) - 1]
 }
 
+/// How much longer a request takes on the second way than on the first, by the medians.
+async fn beyond(what: &'static str, callers: &[Caller; 2], path: &str, runs: usize) -> Row {
+    let mut medians = Vec::new();
+    for caller in callers {
+        medians.push(percentile(&mut caller.latencies(path, runs).await, 50));
+    }
+    let more = medians[1] - medians[0];
+    Row {
+        what,
+        goal: "≤ 1 ms",
+        measured: format!(
+            "{more:.2} ms (median {:.2} ms against {:.2} ms, {runs} requests)",
+            medians[1], medians[0]
+        ),
+        met: more <= 1.0,
+    }
+}
+
+/// The second way's rate against the first one's, by the medians.
+fn ratio(
+    what: &'static str,
+    goal: &'static str,
+    limit: f64,
+    unit: &str,
+    rates: [Vec<f64>; 2],
+) -> Row {
+    let [straight, through] = rates.map(|mut rates| percentile(&mut rates, 50));
+    let ratio = through / straight;
+    Row {
+        what,
+        goal,
+        measured: format!("{ratio:.2} × (median {through:.0}{unit} against {straight:.0}{unit})"),
+        met: ratio >= limit,
+    }
+}
+
 fn times(what: &'static str, goal: &'static str, limit: f64, values: &mut [f64]) -> Row {
     let (median, p99) = (percentile(values, 50), percentile(values, 99));
     let measured = format!("median {median:.2} s, p99 {p99:.2} s ({} runs)", values.len());
@@ -216,14 +255,6 @@ async fn memory(what: &'static str, count: usize, limit: f64, goal: &'static str
     tokio::time::sleep(Duration::from_secs(10)).await;
     let mib = resident(server.pid());
     Row { what, goal, measured: format!("{mib:.0} MiB"), met: mib < limit }
-}
-
-/// The resident memory of a process, MiB.
-fn resident(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib / 1024.0
 }
 
 async fn list_of_containers() -> [Row; 2] {

@@ -10,7 +10,7 @@ use std::{
 use drover_api::{LdapConfig, Provider};
 use drover_tests::{
     Client, LDAP_PASSWORD, LDAP_SERVICE, LEVEL, Slapd, TestServer, connect, http_client,
-    large_company, ldap_config, user_dn,
+    large_company, ldap_config, resident, user_dn,
 };
 use futures_util::StreamExt;
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, Scope, SearchEntry};
@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::{sync::watch, task::JoinSet};
 use uuid::Uuid;
 
-use crate::{Row, milliseconds, percentile, resident};
+use crate::{Row, milliseconds, percentile};
 
 /// Sign-ins a second.
 const RATE: u32 = 200;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use drover_api::{ClusterState, ResourceList, Topic};
 use drover_test_kubernetes::{ApiServer, WatchFault};
-use drover_tests::{Client, KubernetesEnvironment};
+use drover_tests::{Client, KubernetesEnvironment, resident};
 
 struct Fixture {
     site: KubernetesSite,
@@ -149,14 +149,6 @@ async fn a_minute_without_the_api_server_is_got_over() {
     assert!(back.elapsed() < Duration::from_secs(20), "{:?}", back.elapsed());
 }
 
-/// The memory that a process has, in bytes.
-fn memory(pid: u32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    kilobytes << 10
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_thousand_events_a_second_are_borne() {
     const PER_SECOND: u32 = 5000;
@@ -165,7 +157,7 @@ async fn five_thousand_events_a_second_are_borne() {
     let site = &fixture.site;
     let mut stream = site.server.events(&site.admin, None).await;
     fixture.list(&site.admin, "events").await;
-    let before = memory(site.server.pid());
+    let before = resident(site.server.pid());
 
     let began = Instant::now();
     let flood = tokio::spawn(fixture.server().events(fixture.namespace(), PER_SECOND, TIME));
@@ -227,19 +219,18 @@ async fn five_thousand_events_a_second_are_borne() {
             .iter()
             .any(|cell| { *cell == json!(format!("Readiness probe failed: number {happened}")) })
     );
-    let grown = memory(site.server.pid()).saturating_sub(before);
+    let grown = resident(site.server.pid()) - before;
     let told = told.await.unwrap();
     println!(
         "{happened} events in {lasted:?}; requests {median:?}, at most {longest:?}; \
-         {behind:?} behind; {told} told; {} MiB more",
-        grown >> 20
+         {behind:?} behind; {told} told; {grown:.0} MiB more"
     );
     assert_eq!(happened, u64::from(PER_SECOND) * TIME.as_secs());
     assert!(lasted < 4 * TIME, "the stand-in is too slow for this: {lasted:?}");
     assert!(median < Duration::from_millis(500) && longest < Duration::from_secs(5));
     // A few times a second, however many there are.
     assert!((2..=8 * TIME.as_secs()).contains(&u64::from(told)), "{told}");
-    assert!(grown < 160 << 20, "{grown}");
+    assert!(grown < 160.0, "{grown} MiB");
     // Nobody lists anew for it.
     fixture.make("second");
     fixture.shows(&["first", "second"]).await;

@@ -9,11 +9,11 @@ use std::{
 };
 
 use drover_tests::{
-    Client, Docker, Shell, TestServer, active_host, eventually, registration_token,
+    Client, Docker, Shell, TestServer, active_host, eventually, registration_token, resident,
 };
 use uuid::Uuid;
 
-use crate::{Row, caller::Caller, percentile, resident};
+use crate::{Row, beyond, caller::Caller, percentile, ratio};
 
 /// The image that flows: all of it random, so that nothing on the way can make it smaller.
 const BIG: &str = "drover-bench/big:1";
@@ -144,32 +144,19 @@ async fn stream(site: &Site) -> Row {
             rates.push(bytes as f64 / 1024.0 / 1024.0 / took.as_secs_f64());
         }
     }
-    let (straight, through) = (percentile(&mut straight, 50), percentile(&mut through, 50));
-    let ratio = through / straight;
-    Row {
-        what: "`docker save` of 1 GiB through an agent's tunnel, against the engine's own socket",
-        goal: "≥ 0.8 ×",
-        measured: format!("{ratio:.2} × (median {through:.0} MiB/s against {straight:.0} MiB/s)"),
-        met: ratio >= 0.8,
-    }
+    ratio(
+        "`docker save` of 1 GiB through an agent's tunnel, against the engine's own socket",
+        "≥ 0.8 ×",
+        0.8,
+        " MiB/s",
+        [straight, through],
+    )
 }
 
 async fn ping(site: &Site) -> Row {
     let callers = [site.direct(), site.tunnelled()];
-    let mut medians = Vec::new();
-    for caller in &callers {
-        medians.push(percentile(&mut caller.latencies("/_ping", 2000).await, 50));
-    }
-    let more = medians[1] - medians[0];
-    Row {
-        what: "`GET /_ping` through the tunnel, beyond the socket's own time",
-        goal: "≤ 1 ms",
-        measured: format!(
-            "{more:.2} ms (median {:.2} ms against {:.2} ms, 2,000 requests)",
-            medians[1], medians[0]
-        ),
-        met: more <= 1.0,
-    }
+    let what = "`GET /_ping` through the tunnel, beyond the socket's own time";
+    beyond(what, &callers, "/_ping", 2000).await
 }
 
 async fn rates(site: &Site) -> [Row; 2] {
@@ -182,14 +169,7 @@ async fn rates(site: &Site) -> [Row; 2] {
             straight.push(site.direct().rate(path, 50, Duration::from_secs(5)).await);
             through.push(site.tunnelled().rate(path, 50, Duration::from_secs(5)).await);
         }
-        let (straight, through) = (percentile(&mut straight, 50), percentile(&mut through, 50));
-        let ratio = through / straight;
-        Row {
-            what,
-            goal: "≥ 0.6 ×",
-            measured: format!("{ratio:.2} × ({through:.0}/s against {straight:.0}/s)"),
-            met: ratio >= 0.6,
-        }
+        ratio(what, "≥ 0.6 ×", 0.6, "/s", [straight, through])
     };
     [
         row(

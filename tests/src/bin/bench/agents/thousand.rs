@@ -17,14 +17,14 @@ use drover_server::{
     agents::{handshake, version},
     tunnel::dial::{ServerDialer, Trust},
 };
-use drover_tests::{Client, FakeDocker, TestServer, eventually, registration_token};
+use drover_tests::{Client, FakeDocker, TestServer, eventually, registration_token, resident};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::cpu_seconds;
-use crate::{Row, resident};
+use crate::Row;
 
 const AGENTS: usize = 1000;
 const CONTAINERS: usize = 10;
