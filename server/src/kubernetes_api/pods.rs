@@ -219,7 +219,7 @@ impl Pin {
                     step["path"] == REVISION && (step["op"] == "add" || step["op"] == "replace")
                 };
                 let own = steps.iter().rev().find(sets);
-                let own = own.and_then(|step| step["value"].as_str()).map(str::to_owned);
+                let own = own.and_then(|step| named(&step["value"]));
                 let value = own.as_deref().unwrap_or(revision);
                 // The last word is not to be taken back by a later step.
                 steps.push(json!({ "op": "add", "path": REVISION, "value": value }));
@@ -229,8 +229,7 @@ impl Pin {
                 let fields = patch.as_object_mut().ok_or_else(malformed)?;
                 let metadata = fields.entry("metadata").or_insert_with(|| json!({}));
                 let metadata = metadata.as_object_mut().ok_or_else(malformed)?;
-                let own = metadata.get("resourceVersion").and_then(Value::as_str);
-                let own = own.filter(|own| !own.is_empty()).map(str::to_owned);
+                let own = metadata.get("resourceVersion").and_then(named);
                 let value = own.as_deref().unwrap_or(revision);
                 metadata.insert("resourceVersion".into(), value.into());
                 own
@@ -238,6 +237,12 @@ impl Pin {
         };
         Ok((patch.to_string().into(), own.is_none()))
     }
+}
+
+/// The revision that a patch names. To an API server an empty one, and zero, are any revision.
+fn named(revision: &Value) -> Option<String> {
+    let revision = revision.as_str()?;
+    revision.parse::<u64>().is_ok_and(|number| number > 0).then(|| revision.to_owned())
 }
 
 #[cfg(test)]
@@ -287,10 +292,17 @@ mod tests {
         let own = format!(r#"[{{"op":"replace","path":"{REVISION}","value":"1"}},{remove}]"#);
         let (patch, bound) = read(steps.to(own.as_bytes(), "7").unwrap());
         assert_eq!((&patch[2]["value"], bound), (&json!("1"), false));
+        // One that stands for all of them binds nothing.
+        for any in [r#""""#, r#""0""#, r#""00""#, "0", "null"] {
+            let own = format!(r#"[{{"op":"add","path":"{REVISION}","value":{any}}}]"#);
+            let (patch, bound) = read(steps.to(own.as_bytes(), "7").unwrap());
+            assert_eq!((&patch[1]["value"], bound), (&json!("7"), true), "{any}");
+        }
         let fields = Pin::of("application/strategic-merge-patch+json").unwrap();
         for (patch, revision, by_drover) in [
             (r#"{"spec":{}}"#, "7", true),
             (r#"{"spec":{},"metadata":{"resourceVersion":null}}"#, "7", true),
+            (r#"{"spec":{},"metadata":{"resourceVersion":"0"}}"#, "7", true),
             (r#"{"spec":{},"metadata":{"resourceVersion":"1"}}"#, "1", false),
         ] {
             let (patch, bound) = read(fields.to(patch.as_bytes(), "7").unwrap());
