@@ -5,10 +5,13 @@ use drover_api::ResourceColumn;
 
 use crate::i18n::{kubernetes, t};
 
-/// A column with its heading as it is shown.
-pub(super) fn titled(column: &ResourceColumn) -> ResourceColumn {
-    let known = known(&column.id).map(str::to_owned);
-    ResourceColumn { name: known.unwrap_or_else(|| column.name.clone()), ..column.clone() }
+/// Columns with their headings as they are shown.
+pub(super) fn titled(columns: &[ResourceColumn]) -> Vec<ResourceColumn> {
+    let one = |column: &ResourceColumn| {
+        let known = known(&column.id).map(str::to_owned);
+        ResourceColumn { name: known.unwrap_or_else(|| column.name.clone()), ..column.clone() }
+    };
+    columns.iter().map(one).collect()
 }
 
 fn known(id: &str) -> Option<&'static str> {

@@ -2,7 +2,7 @@
 //! it is. The whole object is applied, as the YAML tab does, so that changes are shown and conflicts
 //! are told in the same way.
 
-use drover_api::ObjectDetail;
+use drover_api::{ObjectDetail, editable};
 use leptos::prelude::*;
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::{
     Kube,
     forms::schedule_is_right,
     secret,
-    write::{Outcome, Writing},
+    write::{Outcome, Writing, changed_there, may_write},
 };
 use crate::{
     components::*,
@@ -96,34 +96,6 @@ fn text_of(value: &Value) -> String {
 /// A number where it is one: ports may have names.
 fn number_or_text(text: &str) -> Value {
     text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number))
-}
-
-/// The object without what the server and controllers write.
-fn own(object: &Value) -> Value {
-    const OF_SERVER: [&str; 8] = [
-        "uid",
-        "creationTimestamp",
-        "deletionGracePeriodSeconds",
-        "deletionTimestamp",
-        "generation",
-        "managedFields",
-        "resourceVersion",
-        "selfLink",
-    ];
-    let mut object = object.clone();
-    if let Some(fields) = object.as_object_mut() {
-        fields.remove("status");
-    }
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|key, _| !OF_SERVER.contains(&key.as_str()));
-        if let Some(notes) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-            notes.retain(|key, _| {
-                key != "deployment.kubernetes.io/revision"
-                    && key != "kubectl.kubernetes.io/last-applied-configuration"
-            });
-        }
-    }
-    object
 }
 
 impl Edits {
@@ -410,8 +382,9 @@ impl ContainerFields {
 #[component]
 pub(super) fn Edit(kube: Kube, type_id: String, detail: Remote<ObjectDetail>) -> impl IntoView {
     let words = kubernetes();
-    let now =
-        Memo::new(move |_| detail.with(|one| one.map(|one| own(&one.object)).unwrap_or_default()));
+    let now = Memo::new(move |_| {
+        detail.with(|one| one.map(|one| editable(&one.object)).unwrap_or_default())
+    });
     // What the form was made from, and is compared with.
     let base = RwSignal::new(now.get_untracked());
     let id = StoredValue::new(type_id);
@@ -462,22 +435,11 @@ pub(super) fn Edit(kube: Kube, type_id: String, detail: Remote<ObjectDetail>) ->
             writing.send(dry_run, false);
         }
     };
-    let may = Signal::derive(move || {
-        detail.with(|one| {
-            one.is_some_and(|one| one.verbs.iter().any(|verb| verb == "patch" || verb == "update"))
-        })
-    });
+    let may = may_write(detail);
     let forbidden = Signal::derive(move || !may.get());
     view! {
         <div class="stack">
-            {move || moved.get().then(|| view! {
-                <Notice tone=Tone::Warn>
-                    <div class="row-wrap between">
-                        <span>{words.changed_there}</span>
-                        <Button small=true label=words.take_theirs on_click=move |_| take() />
-                    </div>
-                </Notice>
-            })}
+            {move || moved.get().then(|| changed_there(take))}
             <Card>
                 <form class="stack" on:submit=move |event| { event.prevent_default(); send(true); }>
                     {move || fields.with(|Made(fields, _)| id.with_value(|id| fields.view(id)))}
@@ -523,7 +485,7 @@ mod tests {
 
     #[test]
     fn what_is_not_edited_stays() {
-        let object = own(&deployment());
+        let object = editable(&deployment());
         assert_eq!(object.get("status"), None);
         assert_eq!(object["metadata"], json!({ "name": "web", "annotations": { "mine": "y" } }));
         let edits = Edits::read("deployments.apps", &object);
@@ -534,7 +496,7 @@ mod tests {
 
     #[test]
     fn a_workload_is_changed_where_the_form_says_so() {
-        let object = own(&deployment());
+        let object = editable(&deployment());
         let mut edits = Edits::read("deployments.apps", &object);
         edits.fields[0] = "5".into();
         let container = &mut edits.containers[0];

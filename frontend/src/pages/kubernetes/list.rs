@@ -213,7 +213,7 @@ fn Objects(kube: Kube, of: ResourceType) -> impl IntoView {
     view! {
         <Loaded remote=head lines=8 let:head>
             {
-                let columns = Memo::new(move |_| head.with(|head| head.columns.iter().map(titled).collect::<Vec<_>>()));
+                let columns = Memo::new(move |_| head.with(|head| titled(&head.columns)));
                 // What is wrong with the whole cluster stands above already.
                 let here = move || kube.cluster.with(|one| one.is_none_or(|one| one.state == ClusterState::Active));
                 let problem = Memo::new(move |_| head.with(|head| head.problem.clone()).filter(|_| here()));

@@ -46,7 +46,7 @@ pub(super) fn Pods(kube: Kube, which: Which) -> impl IntoView {
     view! {
         <Loaded remote=head lines=4 let:head>
             {
-                let columns = Memo::new(move |_| head.with(|head| head.columns.iter().map(titled).collect::<Vec<_>>()));
+                let columns = Memo::new(move |_| head.with(|head| titled(&head.columns)));
                 let which = which.clone();
                 move || of.get().map(|of| {
                     let which = which.clone();

@@ -3,7 +3,7 @@
 use drover_api::{ActionDone, ObjectAction, ObjectDetail, RolloutRevision, Topic};
 use leptos::prelude::*;
 
-use super::{Kube, actions::told, all};
+use super::{Kube, actions::told, all, write::may_write};
 use crate::{
     api,
     components::*,
@@ -22,11 +22,7 @@ pub(super) fn Revisions(kube: Kube, path: String, detail: Remote<ObjectDetail>) 
         Remote::new(move || all::<RolloutRevision>(api::get(path.clone())))
             .live(&[Topic::KubernetesResources], |event| event.id.ends_with(".apps"))
     };
-    let may = Signal::derive(move || {
-        detail.with(|one| {
-            one.is_some_and(|one| one.verbs.iter().any(|verb| verb == "patch" || verb == "update"))
-        })
-    });
+    let may = may_write(detail);
     let path = StoredValue::new(path);
     let undo = move |revision: i64| {
         let number = revision.to_string();

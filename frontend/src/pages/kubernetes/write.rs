@@ -1,6 +1,6 @@
 //! Applying YAML: what would change, what has, what was refused and why, who owns which field.
 
-use drover_api::{Applied, AppliedObject, Apply, ApplyOutcome};
+use drover_api::{Applied, AppliedObject, Apply, ApplyOutcome, ObjectDetail};
 use leptos::{prelude::*, task::spawn_local};
 
 use super::Kube;
@@ -9,8 +9,32 @@ use crate::{
     components::*,
     i18n::{fill, kubernetes},
     icons::{Glyph, Icon},
+    remote::Remote,
     states::{Stated, Tone},
 };
+
+/// Whether the caller may change an object.
+pub(super) fn may_write(detail: Remote<ObjectDetail>) -> Signal<bool> {
+    Signal::derive(move || {
+        detail.with(|one| {
+            one.is_some_and(|one| one.verbs.iter().any(|verb| verb == "patch" || verb == "update"))
+        })
+    })
+}
+
+/// Says that an object that is being edited has changed in the cluster; `take` begins anew with it.
+pub(super) fn changed_there(take: impl Fn() + Copy + Send + Sync + 'static) -> AnyView {
+    let words = kubernetes();
+    view! {
+        <Notice tone=Tone::Warn>
+            <div class="row-wrap between">
+                <span>{words.changed_there}</span>
+                <Button small=true label=words.take_theirs on_click=move |_| take() />
+            </div>
+        </Notice>
+    }
+    .into_any()
+}
 
 impl Stated for ApplyOutcome {
     fn tone(self) -> Tone {

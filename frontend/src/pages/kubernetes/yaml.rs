@@ -7,7 +7,7 @@ use leptos::{prelude::*, task::spawn_local};
 
 use super::{
     Kube,
-    write::{Outcome, Writing},
+    write::{Outcome, Writing, changed_there, may_write},
 };
 use crate::{
     api::{self, encode},
@@ -15,7 +15,6 @@ use crate::{
     i18n::{kubernetes, t},
     icons::Glyph,
     remote::Remote,
-    states::Tone,
 };
 
 /// The schemas of a text's documents, as texts; each type's is fetched once.
@@ -111,23 +110,12 @@ pub(super) fn Yaml(
         detail.reload();
     });
     let writing = Writing::new(kube, text, RwSignal::new(String::new()), done);
-    let may = Signal::derive(move || {
-        detail.with(|one| {
-            one.is_some_and(|one| one.verbs.iter().any(|verb| verb == "patch" || verb == "update"))
-        })
-    });
+    let may = may_write(detail);
     let schemas = schemas_of(kube, Signal::derive(move || vec![type_id.clone()]));
     let raw = format!("/v1/{path}");
     view! {
         <div class="stack">
-            {move || moved.get().then(|| view! {
-                <Notice tone=Tone::Warn>
-                    <div class="row-wrap between">
-                        <span>{words.changed_there}</span>
-                        <Button small=true label=words.take_theirs on_click=move |_| take() />
-                    </div>
-                </Notice>
-            })}
+            {move || moved.get().then(|| changed_there(take))}
             {move || match may.get() {
                 true => view! { <Editor label=words.yaml value=text marks=writing.marks() schemas=schemas /> }.into_any(),
                 false => view! { <Editor label=words.yaml value=text read_only=true /> }.into_any(),

@@ -1,12 +1,14 @@
 //! Server-side apply of YAML with one or many documents.
 
 use axum::body::Body;
-use drover_api::{Applied, AppliedObject, Apply, ApplyOutcome, FieldConflict, FieldError};
+use drover_api::{
+    Applied, AppliedObject, Apply, ApplyOutcome, FieldConflict, FieldError, editable,
+};
 use drover_kubernetes::{
     client::{Answer, Failure, FailureKind, Identity, Impersonation, content},
     discovery::ResourceType,
     manifest::{self, Document},
-    objects::{diff, editable, is_path_segment},
+    objects::{diff, is_path_segment},
 };
 use http::Method;
 use serde_json::Value;

@@ -4,11 +4,11 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use drover_api::{ObjectDetail, ObjectEvent, Permission};
+use drover_api::{ObjectDetail, ObjectEvent, Permission, editable, without_secret_values};
 use drover_kubernetes::{
     client::{Identity, content},
     facts::Facts,
-    objects::{editable, to_yaml, without_secret_values},
+    objects::to_yaml,
 };
 use http::Method;
 use serde::Deserialize;
